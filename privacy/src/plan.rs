@@ -1,0 +1,302 @@
+//! From what a person wants (epsilon, delta, rounds) to what a job says (sigma).
+
+use crate::{Error, JobCost, Release, Sensitivity, Zcdp, gaussian::MAX_SIGMA_STEPS};
+
+/// A fraction strictly between 0 and 1, in integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    numerator: u32,
+    denominator: u32,
+}
+
+impl Share {
+    /// A fifth, which serves standardised tabular data well.
+    pub const FIFTH: Self = Self {
+        numerator: 1,
+        denominator: 5,
+    };
+
+    /// The fraction `numerator / denominator`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShareOutOfRange`] unless it is above 0 and below 1.
+    pub fn new(numerator: u32, denominator: u32) -> Result<Self, Error> {
+        if 0 < numerator && numerator < denominator {
+            Ok(Self {
+                numerator,
+                denominator,
+            })
+        } else {
+            Err(Error::ShareOutOfRange {
+                numerator,
+                denominator,
+            })
+        }
+    }
+
+    /// This share of an amount, rounded down.
+    fn of(self, amount: Zcdp) -> Zcdp {
+        // amount * n / d = (amount / d) * n + (amount mod d) * n / d, where nothing
+        // exceeds the amount or 2^64.
+        let (n, d) = (u64::from(self.numerator), u64::from(self.denominator));
+        let amount = amount.as_pico();
+        Zcdp::from_pico(amount / d * n + amount % d * n / d)
+    }
+}
+
+/// A centring release to be paid from the same budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CentringRequest {
+    /// Grid steps in the clip bound of the centring release.
+    pub steps: u64,
+    /// How much of the budget it may use.
+    pub share: Share,
+}
+
+/// What a person wants to spend, and on what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlanRequest {
+    /// The most the whole job may cost, with `delta`.
+    pub epsilon: f64,
+    /// The failure probability of the statement, below one over the population.
+    pub delta: f64,
+    /// How many rounds, each with one release.
+    pub rounds: u32,
+    /// Grid steps in the clip bound of a round's gate.
+    pub steps: u64,
+    /// Whether rounds have an update for each unit or for each group.
+    pub sensitivity: Sensitivity,
+    /// The centring release, if the job has one.
+    pub centring: Option<CentringRequest>,
+}
+
+/// A job that fits its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What epsilon and delta come to, rounded down.
+    pub budget: Zcdp,
+    /// The releases, with the smallest sigmas that fit.
+    pub cost: JobCost,
+    /// What the releases cost, rounded up; at most the budget.
+    pub total: Zcdp,
+}
+
+impl PlanRequest {
+    /// Finds the smallest integer sigmas whose exact cost, rounded up, is within
+    /// the budget: first that of centring within its share, then that of the
+    /// rounds within all that is left.
+    ///
+    /// ```
+    /// use cloister_privacy::{CentringRequest, PlanRequest, Sensitivity, Share};
+    ///
+    /// let plan = PlanRequest {
+    ///     epsilon: 1.0,
+    ///     delta: 1e-5,
+    ///     rounds: 24,
+    ///     steps: 1024,
+    ///     sensitivity: Sensitivity::Unit,
+    ///     centring: Some(CentringRequest { steps: 1024, share: Share::FIFTH }),
+    /// }
+    /// .solve()?;
+    /// assert!(plan.total <= plan.budget);
+    /// assert!(plan.total.epsilon_upper(1e-5)? <= 1.0);
+    /// # Ok::<(), cloister_privacy::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ZeroRounds`]; [`Error::BudgetTooSmall`] when no accepted sigma
+    /// suffices; as for [`Zcdp::budget_for`] and [`Zcdp::of_gaussian`].
+    pub fn solve(&self) -> Result<Plan, Error> {
+        if self.rounds == 0 {
+            return Err(Error::ZeroRounds);
+        }
+        let budget = Zcdp::budget_for(self.epsilon, self.delta)?;
+
+        let mut left = budget;
+        let mut centring = None;
+        if let Some(request) = &self.centring {
+            let (release, cost) =
+                cheapest(Sensitivity::Unit, request.steps, request.share.of(budget))?;
+            // It fits the share, which is smaller than the whole.
+            left = Zcdp::from_pico(left.as_pico() - cost.as_pico());
+            centring = Some(release);
+        }
+        let each = Zcdp::from_pico(left.as_pico() / u64::from(self.rounds));
+        let (round, _) = cheapest(self.sensitivity, self.steps, each)?;
+
+        let cost = JobCost {
+            rounds: self.rounds,
+            round,
+            centring,
+        };
+        let total = cost.total()?;
+        Ok(Plan {
+            budget,
+            cost,
+            total,
+        })
+    }
+}
+
+/// The release with the smallest sigma that costs at most `budget`, and its cost.
+fn cheapest(sensitivity: Sensitivity, steps: u64, budget: Zcdp) -> Result<(Release, Zcdp), Error> {
+    let moved = sensitivity.steps(steps)?;
+    let release = |sigma_steps| Release {
+        sensitivity,
+        steps,
+        sigma_steps,
+    };
+    let fits = |sigma| match Zcdp::of_gaussian(moved, sigma) {
+        Ok(cost) => Ok((cost <= budget).then_some(cost)),
+        Err(Error::CostOverflow) => Ok(None),
+        Err(error) => Err(error),
+    };
+    // Invariant: `within` fits, at this cost, and nothing up to `beyond` does.
+    let (mut beyond, mut within) = (0, MAX_SIGMA_STEPS);
+    let mut cost = fits(within)?.ok_or(Error::BudgetTooSmall {
+        budget: budget.as_pico(),
+        max: MAX_SIGMA_STEPS,
+    })?;
+    while within - beyond > 1 {
+        let middle = beyond + (within - beyond) / 2;
+        if let Some(fitting) = fits(middle)? {
+            (within, cost) = (middle, fitting);
+        } else {
+            beyond = middle;
+        }
+    }
+    Ok((release(within), cost))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request() -> PlanRequest {
+        PlanRequest {
+            epsilon: 1.0,
+            delta: 1e-5,
+            rounds: 24,
+            steps: 1024,
+            sensitivity: Sensitivity::Unit,
+            centring: Some(CentringRequest {
+                steps: 2048,
+                share: Share::FIFTH,
+            }),
+        }
+    }
+
+    /// Checked by hand: sigma is the sensitivity over sqrt(2 rho) of its release.
+    #[test]
+    fn the_plan_of_the_first_demonstration() {
+        let plan = request().solve().unwrap();
+        // 2048 / sqrt(2 * 0.0305566 / 5) = 18524.2
+        assert_eq!(plan.cost.centring.unwrap().sigma_steps, 18_525);
+        // 1024 / sqrt(2 * 0.0305566 * 4 / 5 / 24) = 22687.3
+        assert_eq!(plan.cost.round.sigma_steps, 22_688);
+        assert!(plan.total <= plan.budget);
+        assert!(plan.total.epsilon_upper(1e-5).unwrap() <= 1.0);
+        assert!(plan.total.epsilon_upper(1e-5).unwrap() > 0.999);
+    }
+
+    #[test]
+    fn groups_need_twice_the_noise_in_rounds_and_not_in_centring() {
+        let unit = request().solve().unwrap().cost;
+        let group = PlanRequest {
+            sensitivity: Sensitivity::Group,
+            ..request()
+        };
+        let group = group.solve().unwrap().cost;
+        assert_eq!(group.centring, unit.centring);
+        let (unit, group) = (unit.round.sigma_steps, group.round.sigma_steps);
+        assert!((2 * unit - 1..=2 * unit).contains(&group), "{unit} {group}");
+    }
+
+    #[test]
+    fn what_cannot_be_planned_is_refused() {
+        let with = |change: fn(&mut PlanRequest)| {
+            let mut request = request();
+            change(&mut request);
+            request.solve()
+        };
+        assert_eq!(with(|r| r.rounds = 0), Err(Error::ZeroRounds));
+        assert_eq!(with(|r| r.steps = 0), Err(Error::ZeroSensitivity));
+        assert!(matches!(
+            with(|r| r.epsilon = f64::NAN),
+            Err(Error::EpsilonOutOfRange { .. })
+        ));
+        assert!(matches!(
+            with(|r| r.delta = 0.0),
+            Err(Error::DeltaOutOfRange { .. })
+        ));
+        assert!(matches!(
+            with(|r| (r.epsilon, r.steps) = (1e-3, 1 << 24)),
+            Err(Error::BudgetTooSmall { .. })
+        ));
+    }
+
+    #[test]
+    fn shares_are_proper_fractions() {
+        for (numerator, denominator) in [(0, 5), (5, 5), (6, 5), (0, 0), (1, 0)] {
+            assert_eq!(
+                Share::new(numerator, denominator),
+                Err(Error::ShareOutOfRange {
+                    numerator,
+                    denominator
+                })
+            );
+        }
+        assert_eq!(Share::new(1, 5), Ok(Share::FIFTH));
+        assert_eq!(
+            Share::FIFTH.of(Zcdp::from_pico(u64::MAX)),
+            Zcdp::from_pico(u64::MAX / 5)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn plans_fit_and_are_tight(
+            epsilon in 0.1_f64..20.0,
+            rounds in 1_u32..200,
+            steps in 16_u64..1 << 16,
+            part in 1_u32..9,
+            group: bool,
+            centred: bool,
+        ) {
+            let sensitivity = if group { Sensitivity::Group } else { Sensitivity::Unit };
+            let plan = PlanRequest {
+                epsilon,
+                delta: 1e-5,
+                rounds,
+                steps,
+                sensitivity,
+                centring: centred.then(|| CentringRequest {
+                    steps,
+                    share: Share::new(part, 9).unwrap(),
+                }),
+            }
+            .solve()
+            .unwrap();
+            prop_assert!(plan.total <= plan.budget);
+            prop_assert_eq!(plan.cost.total().unwrap(), plan.total);
+            prop_assert!(plan.total.epsilon_upper(1e-5).unwrap() <= epsilon);
+            // One step less of sigma no longer fits.
+            let mut louder = plan.cost;
+            louder.round.sigma_steps -= 1;
+            if louder.round.sigma_steps > 0 {
+                prop_assert!(louder.total().unwrap() > plan.budget);
+            }
+            if let Some(mut centring) = plan.cost.centring {
+                centring.sigma_steps -= 1;
+                let share = Share::new(part, 9).unwrap().of(plan.budget);
+                if centring.sigma_steps > 0 {
+                    prop_assert!(centring.cost().unwrap() > share);
+                }
+            }
+        }
+    }
+}
