@@ -1,0 +1,258 @@
+//! A broker's permission to use one dataset in one transcript.
+//!
+//! The [`Grant`] is public and travels into every release. The data key is in a
+//! second object, [`GrantedKey`], signed by the broker as well and sealed by HPKE to
+//! the key in the transcript.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{
+    dataset::{DataKey, DatasetManifest},
+    digest::{Digest, Id},
+    hpke::{HpkeError, HpkeKeyPair, Sealed},
+    keys::{KeyError, KeyId, SigningKey},
+    signed::{Kind, Signed, SignedError, Verified},
+    transcript::TranscriptId,
+};
+
+/// What the broker granted, without the key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Chosen at random by the broker.
+    pub grant: ByteArray<16>,
+    /// The only transcript it is good for.
+    pub transcript: TranscriptId,
+    /// The dataset.
+    pub dataset: Id<DatasetManifest>,
+    /// The policy that allowed it.
+    pub policy: Digest,
+    /// The budget that was reserved, in pico-rho.
+    pub cost: u64,
+    /// Head of the broker's log, this grant included.
+    pub ledger_head: Digest,
+}
+
+impl Kind for Grant {
+    const KIND: &'static str = "grant";
+}
+
+/// The secret half: the data key, tied to its grant.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantedKey {
+    grant: Id<Grant>,
+    key: ByteArray<32>,
+}
+
+impl Kind for GrantedKey {
+    const KIND: &'static str = "granted-key";
+}
+
+impl Drop for GrantedKey {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key[..]);
+    }
+}
+
+/// What the broker sends: the grant, and the key that only one enclave can open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedGrant {
+    /// The public half.
+    pub grant: Signed<Grant>,
+    /// The sealed [`GrantedKey`].
+    pub sealed: Sealed,
+}
+
+/// Why a grant was refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// A signature or shape is wrong.
+    #[error("{0}")]
+    Signed(#[from] SignedError),
+    /// The broker could not sign.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+    /// Sealed to another enclave or transcript, or altered.
+    #[error("the grant's key cannot be opened: {0}")]
+    Hpke(#[from] HpkeError),
+    /// For another transcript.
+    #[error("the grant is for transcript {found:?}, not for {expected:?}: it was replayed")]
+    Transcript {
+        /// This enclave's transcript.
+        expected: TranscriptId,
+        /// The grant's.
+        found: TranscriptId,
+    },
+    /// For another dataset.
+    #[error("the grant is for dataset {found:?}, where {expected:?} is expected")]
+    Dataset {
+        /// The dataset in this place.
+        expected: Id<DatasetManifest>,
+        /// The grant's.
+        found: Id<DatasetManifest>,
+    },
+    /// Under another policy than the transcript says.
+    #[error("the grant was made under another policy than the transcript names")]
+    Policy,
+    /// Charged something other than the job's cost.
+    #[error("the grant reserves {found} pico-rho, the job costs {expected}")]
+    Cost {
+        /// The job's cost.
+        expected: u64,
+        /// The grant's.
+        found: u64,
+    },
+    /// The sealed key belongs to another grant.
+    #[error("the sealed key belongs to another grant")]
+    OtherGrant,
+}
+
+/// What a grant has to say to be good in one place of one transcript.
+pub struct GrantExpectation {
+    /// This enclave's transcript.
+    pub transcript: TranscriptId,
+    /// The dataset in this place.
+    pub dataset: Id<DatasetManifest>,
+    /// Its policy.
+    pub policy: Digest,
+    /// The job's cost.
+    pub cost: u64,
+    /// The broker named in the dataset's header.
+    pub broker: KeyId,
+}
+
+impl GrantExpectation {
+    /// Checks the public half: enclave and auditor apply the same rules.
+    pub fn check(&self, grant: &Signed<Grant>) -> Result<Verified<Grant>, GrantError> {
+        let verified = grant.open_by(&self.broker)?;
+        let Grant { grant: _, transcript, dataset, policy, cost, ledger_head: _ } = verified.value;
+        if transcript != self.transcript {
+            return Err(GrantError::Transcript { expected: self.transcript, found: transcript });
+        }
+        if dataset != self.dataset {
+            return Err(GrantError::Dataset { expected: self.dataset, found: dataset });
+        }
+        if policy != self.policy {
+            return Err(GrantError::Policy);
+        }
+        if cost != self.cost {
+            return Err(GrantError::Cost { expected: self.cost, found: cost });
+        }
+        Ok(verified)
+    }
+}
+
+impl SealedGrant {
+    /// Signs `grant` and seals `key` to `hpke_key`, for the grant's transcript alone.
+    pub fn issue(
+        grant: &Grant,
+        key: &DataKey,
+        hpke_key: &[u8],
+        broker: &SigningKey,
+    ) -> Result<Self, GrantError> {
+        let signed = Signed::sign(grant, broker)?;
+        let id = signed.open_by(&broker.id())?.id;
+        let secret = GrantedKey { grant: id, key: ByteArray::new(*key.expose()) };
+        let secret = Zeroizing::new(Signed::sign(&secret, broker)?.as_bytes().to_vec());
+        let sealed = Sealed::to(hpke_key, &info(&grant.transcript), &secret)?;
+        Ok(Self { grant: signed, sealed })
+    }
+
+    /// Opens the grant in the enclave: every public rule, then the key.
+    pub fn open(
+        &self,
+        expected: &GrantExpectation,
+        keys: &HpkeKeyPair,
+    ) -> Result<(Verified<Grant>, DataKey), GrantError> {
+        let grant = expected.check(&self.grant)?;
+        let secret = keys.open(&info(&expected.transcript), &self.sealed)?;
+        let secret = Signed::<GrantedKey>::from_bytes(secret.to_vec()).open_by(&expected.broker)?;
+        if secret.value.grant != grant.id {
+            return Err(GrantError::OtherGrant);
+        }
+        let key = DataKey::from_bytes(&secret.value.key);
+        Ok((grant, key))
+    }
+}
+
+/// The HPKE `info` of a grant: good for one transcript.
+fn info(transcript: &TranscriptId) -> Vec<u8> {
+    [b"cloister/v1/grant\0".as_slice(), transcript.digest().as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id<T>(name: &str) -> Id<T> {
+        Id::new(Digest::of(name, &[]))
+    }
+
+    fn grant() -> Grant {
+        Grant {
+            grant: ByteArray::new([1; 16]),
+            transcript: id("transcript"),
+            dataset: id("dataset"),
+            policy: Digest::of("policy", &[]),
+            cost: 7,
+            ledger_head: Digest::of("head", &[]),
+        }
+    }
+
+    fn expectation(broker: &SigningKey) -> GrantExpectation {
+        GrantExpectation {
+            transcript: id("transcript"),
+            dataset: id("dataset"),
+            policy: Digest::of("policy", &[]),
+            cost: 7,
+            broker: broker.id(),
+        }
+    }
+
+    #[test]
+    fn opens_in_its_own_place_only() {
+        let (broker, _) = SigningKey::generate().unwrap();
+        let keys = HpkeKeyPair::generate();
+        let key = DataKey::from_bytes(&[5; 32]);
+        let sealed = SealedGrant::issue(&grant(), &key, keys.public(), &broker).unwrap();
+        let (_, opened) = sealed.open(&expectation(&broker), &keys).unwrap();
+        assert_eq!(opened.expose(), &[5; 32]);
+
+        let refused = |change: &dyn Fn(&mut GrantExpectation)| {
+            let mut expected = expectation(&broker);
+            change(&mut expected);
+            sealed.open(&expected, &keys).map(|_| ()).unwrap_err()
+        };
+        assert!(matches!(refused(&|e| e.transcript = id("other")), GrantError::Transcript { .. }));
+        assert!(matches!(refused(&|e| e.dataset = id("other")), GrantError::Dataset { .. }));
+        assert!(matches!(refused(&|e| e.policy = Digest::of("other", &[])), GrantError::Policy));
+        assert!(matches!(refused(&|e| e.cost = 8), GrantError::Cost { .. }));
+        assert!(matches!(refused(&|e| e.broker = id("other")), GrantError::Signed(_)));
+        let second = HpkeKeyPair::generate();
+        assert!(matches!(
+            sealed.open(&expectation(&broker), &second).map(|_| ()),
+            Err(GrantError::Hpke(_))
+        ));
+    }
+
+    #[test]
+    fn a_key_of_another_grant_is_refused() {
+        let (broker, _) = SigningKey::generate().unwrap();
+        let keys = HpkeKeyPair::generate();
+        let key = DataKey::from_bytes(&[5; 32]);
+        let one = SealedGrant::issue(&grant(), &key, keys.public(), &broker).unwrap();
+        let other = Grant { grant: ByteArray::new([2; 16]), ..grant() };
+        let other = SealedGrant::issue(&other, &key, keys.public(), &broker).unwrap();
+        let mixed = SealedGrant { grant: one.grant, sealed: other.sealed };
+        assert!(matches!(
+            mixed.open(&expectation(&broker), &keys).map(|_| ()),
+            Err(GrantError::OtherGrant)
+        ));
+    }
+}
