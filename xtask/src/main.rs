@@ -1,0 +1,95 @@
+//! `cargo xtask`: the chores of this repository, in Rust so that they run
+//! wherever the project builds.
+
+mod command;
+mod dataset;
+mod guest;
+mod results;
+mod setup;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The repository's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Set up what the tests need, build everything, run every test
+    ///
+    /// Example: cargo xtask test
+    ///
+    /// Example: cargo xtask test -p cloister-privacy
+    Test {
+        /// Arguments for `cargo test`, instead of `--workspace`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        cargo_test: Vec<String>,
+    },
+    /// Say what this machine has and lacks, and change nothing
+    ///
+    /// Example: cargo xtask doctor
+    Doctor,
+    /// Install what `.ci/run` needs: the guest toolchain, cargo-deny, cargo-fuzz
+    ///
+    /// Example: cargo xtask ci-setup
+    CiSetup,
+    /// Split the breast-cancer table over three hospitals and a public set
+    ///
+    /// Example: cargo xtask split --seed 7
+    Split {
+        /// Seed of the shuffle; the same seed gives the same files
+        #[arg(long, default_value_t = dataset::DEMO_SEED)]
+        seed: u64,
+        /// Folder for the four files [default: target/demo/data]
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Xtask::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<()> {
+    match chore {
+        Chore::Test { cargo_test } => test::run(&cargo_test),
+        Chore::Doctor => setup::doctor(),
+        Chore::CiSetup => setup::ci(),
+        Chore::Split { seed, out } => {
+            let out = out.unwrap_or_else(|| target_dir().join("demo/data"));
+            let parts = dataset::split(&dataset::table(), &out, seed)?;
+            for part in parts {
+                println!("{:>4} patients  {}", part.patients, part.path.display());
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The root of the work tree this program was built from.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
+}
+
+/// Where cargo puts what it builds.
+fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}

@@ -1,0 +1,52 @@
+//! `cargo xtask test`: everything set up, everything built, every test run, and
+//! nothing skipped in silence.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::results::Results;
+use crate::{command, guest};
+
+/// Runs `cargo test` with `arguments`, or over the whole workspace if there are none.
+pub fn run(arguments: &[String]) -> Result<()> {
+    println!("guests are compiled by {}", guest::ensure()?.describe());
+
+    // Tests start the real programs, which `cargo test` alone would not build.
+    command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
+
+    let mut cargo = command::cargo();
+    cargo.args(["test", "--no-fail-fast"]);
+    if arguments.is_empty() {
+        cargo.arg("--workspace");
+    }
+    // Passing tests must be heard, too: some of them say that they were skipped.
+    cargo.args(arguments);
+    if !arguments.iter().any(|argument| argument == "--") {
+        cargo.arg("--");
+    }
+    cargo.arg("--show-output");
+
+    let shown = command::show(&cargo);
+    let mut child =
+        cargo.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{shown}`"))?;
+    let output = child.stdout.take().expect("standard output is piped");
+    let mut results = Results::default();
+    let mut terminal = std::io::stdout().lock();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.with_context(|| format!("cannot read what `{shown}` prints"))?;
+        if let Some(line) = results.line(&String::from_utf8_lossy(&line)) {
+            writeln!(terminal, "{line}").context("cannot print to standard output")?;
+        }
+    }
+    let status = child.wait().with_context(|| format!("lost track of `{shown}`"))?;
+    write!(terminal, "{results}").context("cannot print to standard output")?;
+    if status.success() {
+        Ok(())
+    } else if results.failed() > 0 {
+        bail!("{} tests failed; see above", results.failed())
+    } else {
+        bail!("`{shown}` failed ({status}); its own message is above")
+    }
+}
