@@ -187,10 +187,7 @@ mod tests {
             // Rounded down, by no more than the conversion's own looseness.
             assert!(found <= pico, "{epsilon} {delta}: {found} > {pico}");
             let loose = 1 + pico / 100_000_000;
-            assert!(
-                pico - found <= loose,
-                "{epsilon} {delta}: {found} for {pico}"
-            );
+            assert!(pico - found <= loose, "{epsilon} {delta}: {found} for {pico}");
         }
     }
 
@@ -208,10 +205,7 @@ mod tests {
                 Zcdp::from_pico(1).epsilon_upper(delta),
                 Err(Error::DeltaOutOfRange { .. })
             ));
-            assert!(matches!(
-                Zcdp::budget_for(1.0, delta),
-                Err(Error::DeltaOutOfRange { .. })
-            ));
+            assert!(matches!(Zcdp::budget_for(1.0, delta), Err(Error::DeltaOutOfRange { .. })));
         }
         for epsilon in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(matches!(

@@ -101,20 +101,13 @@ mod tests {
     use super::*;
 
     fn release(sensitivity: Sensitivity, steps: u64, sigma_steps: u64) -> Release {
-        Release {
-            sensitivity,
-            steps,
-            sigma_steps,
-        }
+        Release { sensitivity, steps, sigma_steps }
     }
 
     #[test]
     fn a_job_costs_the_sum_of_its_releases() {
-        let mut job = JobCost {
-            rounds: 24,
-            round: release(Sensitivity::Unit, 1024, 22_000),
-            centring: None,
-        };
+        let mut job =
+            JobCost { rounds: 24, round: release(Sensitivity::Unit, 1024, 22_000), centring: None };
         assert_eq!(job.total().unwrap().as_pico(), 24 * 1_083_239_670);
         job.centring = Some(release(Sensitivity::Unit, 1, 3));
         let total = 24 * 1_083_239_670 + 55_555_555_556;
@@ -132,11 +125,7 @@ mod tests {
 
     #[test]
     fn jobs_that_cannot_be_charged_are_refused() {
-        let job = |rounds, round| JobCost {
-            rounds,
-            round,
-            centring: None,
-        };
+        let job = |rounds, round| JobCost { rounds, round, centring: None };
         let ordinary = release(Sensitivity::Unit, 1024, 2048);
         assert_eq!(job(0, ordinary).total(), Err(Error::ZeroRounds));
         let dear = release(Sensitivity::Unit, 6000, 1);
@@ -146,22 +135,13 @@ mod tests {
         assert_eq!(job(1, huge).total(), Err(Error::CostOverflow));
         let mut silent = job(1, ordinary);
         silent.centring = Some(release(Sensitivity::Unit, 1024, 0));
-        assert!(matches!(
-            silent.total(),
-            Err(Error::SigmaOutOfRange { found: 0, .. })
-        ));
+        assert!(matches!(silent.total(), Err(Error::SigmaOutOfRange { found: 0, .. })));
     }
 
     #[test]
     fn modes_are_words_on_the_wire() {
-        assert_eq!(
-            serde_json::to_string(&Sensitivity::Unit).unwrap(),
-            "\"unit\""
-        );
-        assert_eq!(
-            serde_json::from_str::<Sensitivity>("\"group\"").unwrap(),
-            Sensitivity::Group
-        );
+        assert_eq!(serde_json::to_string(&Sensitivity::Unit).unwrap(), "\"unit\"");
+        assert_eq!(serde_json::from_str::<Sensitivity>("\"group\"").unwrap(), Sensitivity::Group);
     }
 
     proptest! {

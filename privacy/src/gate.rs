@@ -13,12 +13,11 @@
 //! # The feature `visible-sum`
 //!
 //! Updates and sums cannot be read before noise: there is no accessor, no
-//! `Debug`, no serialisation. The cargo feature `visible-sum` adds
-//! [`Quantised::values`] and [`IntegerSum::values`](crate::IntegerSum::values)
-//! for tests that must show that one unit leaves the others untouched. **A build
-//! with that feature is not private.** Only test crates may name it, and never in
-//! the same cargo invocation that builds an enclave for use: cargo unifies
-//! features.
+//! `Debug`, no serialisation. The cargo feature `visible-sum` adds a method
+//! `values` to [`Quantised`] and [`IntegerSum`], for tests that must show that one
+//! unit leaves the others untouched. **A build with that feature is not private.**
+//! Only test crates may name it, and never in the same cargo invocation that builds
+//! an enclave for use: cargo unifies features.
 
 use crate::{Error, IntegerSum};
 
@@ -36,8 +35,11 @@ pub const MAX_CLIP: f64 = 1e30;
 /// `sqrt(dimension)` steps: a sixteenth of the clip bound.
 const STEPS_PER_ROOT: u64 = 16;
 
-/// Coordinates whose squares, each at most (2^24 + 1)^2, add up in 64 bits.
-const CHUNK: usize = 1 << 14;
+/// Above every coordinate that fits any gate.
+const MAGNITUDES: u32 = 1 << 25;
+
+/// So many squares of coordinates below [`MAGNITUDES`] add up in 64 bits: 2^13 * 2^50.
+const CHUNK: usize = 1 << 13;
 
 /// Partial sums of the norm, in a fixed order that vector units can follow.
 const LANES: usize = 8;
@@ -61,34 +63,19 @@ impl Gate {
     /// [`Error::GridTooCoarse`] below 16 steps for each square root of a dimension.
     pub fn new(clip: f64, steps: u64, dimension: usize) -> Result<Self, Error> {
         if !(MIN_CLIP..=MAX_CLIP).contains(&clip) {
-            return Err(Error::ClipOutOfRange {
-                found: clip,
-                min: MIN_CLIP,
-                max: MAX_CLIP,
-            });
+            return Err(Error::ClipOutOfRange { found: clip, min: MIN_CLIP, max: MAX_CLIP });
         }
         if dimension == 0 {
             return Err(Error::ZeroDimension);
         }
         if steps > MAX_STEPS {
-            return Err(Error::GridTooFine {
-                found: steps,
-                max: MAX_STEPS,
-            });
+            return Err(Error::GridTooFine { found: steps, max: MAX_STEPS });
         }
         let least = Self::fewest_steps(dimension);
         if steps < least {
-            return Err(Error::GridTooCoarse {
-                found: steps,
-                min: least,
-                dimension,
-            });
+            return Err(Error::GridTooCoarse { found: steps, min: least, dimension });
         }
-        Ok(Self {
-            clip,
-            steps,
-            dimension,
-        })
+        Ok(Self { clip, steps, dimension })
     }
 
     /// The fewest grid steps that a gate of this dimension accepts: 16 times the
@@ -131,23 +118,31 @@ impl Gate {
     /// whatever is not a vector of finite numbers of the gate's dimension.
     #[must_use]
     pub fn quantise(&self, update: &[f32]) -> Quantised {
-        let mut values = vec![0; self.dimension];
-        if update.len() == self.dimension {
-            self.fill(update, &mut values);
-        }
-        Quantised {
-            gate: *self,
-            values,
+        let mut quantised = Quantised { gate: *self, values: Vec::new() };
+        self.quantise_into(update, &mut quantised);
+        quantised
+    }
+
+    /// [`quantise`](Self::quantise) into the memory of an update that has been
+    /// added already, whichever gate it was made by. For large updates this
+    /// saves the page faults of fresh memory.
+    pub fn quantise_into(&self, update: &[f32], quantised: &mut Quantised) {
+        quantised.gate = *self;
+        let values = &mut quantised.values;
+        // Every coordinate is written below.
+        values.resize(self.dimension, 0);
+        if update.len() != self.dimension || !self.fill(update, values) {
+            values.fill(0);
         }
     }
 
-    /// Steps 1 to 4 of the mechanism on an update of the right length.
-    fn fill(&self, update: &[f32], values: &mut [i32]) {
+    /// Puts an update of the right length on the grid, or answers that it cannot.
+    fn fill(&self, update: &[f32], values: &mut [i32]) -> bool {
         // 1. The norm, in doubles: squares of singles are exact and cannot
         //    overflow. A NaN or an infinity anywhere makes it not finite.
         let norm = l2_norm(update);
         if !norm.is_finite() {
-            return;
+            return false;
         }
         // 2. Clip and scale to the grid in one factor.
         let factor = self.steps as f64 / norm.max(self.clip);
@@ -161,26 +156,25 @@ impl Gate {
             *value = on_grid;
         }
         // 4. In integers: the sum of squares is at most the square of the steps.
-        if !self.holds(values) {
-            values.fill(0);
-        }
+        self.holds(values)
     }
 
     /// Whether the exact L2 norm of `values` is at most `steps`.
     fn holds(&self, values: &[i32]) -> bool {
-        // One coordinate above the bound decides; capping it there changes
-        // nothing and keeps a chunk's sum below 2^14 * (2^24 + 1)^2 < 2^63.
-        let cap = self.steps + 1;
         let mut total = 0_u128;
+        // The bits of all magnitudes together: a bound on each of them.
+        let mut seen = 0_u32;
         for chunk in values.chunks(CHUNK) {
             let mut part = 0_u64;
             for value in chunk {
-                let magnitude = u64::from(value.unsigned_abs()).min(cap);
-                part = part.wrapping_add(magnitude.wrapping_mul(magnitude));
+                let magnitude = value.unsigned_abs();
+                seen |= magnitude;
+                // Wraps only after a magnitude of 2^25 or more, which `seen` tells.
+                part = part.wrapping_add(u64::from(magnitude) * u64::from(magnitude));
             }
             total += u128::from(part);
         }
-        total <= u128::from(self.steps).pow(2)
+        seen < MAGNITUDES && total <= u128::from(self.steps).pow(2)
     }
 }
 
@@ -237,16 +231,10 @@ mod tests {
     #[test]
     fn parameters_out_of_range_are_refused() {
         for clip in [0.0, -1.0, 1e-31, 1e31, f64::NAN, f64::INFINITY] {
-            assert!(matches!(
-                Gate::new(clip, 1024, 31),
-                Err(Error::ClipOutOfRange { .. })
-            ));
+            assert!(matches!(Gate::new(clip, 1024, 31), Err(Error::ClipOutOfRange { .. })));
         }
         assert_eq!(Gate::new(1.0, 1024, 0), Err(Error::ZeroDimension));
-        assert!(matches!(
-            Gate::new(1.0, MAX_STEPS + 1, 31),
-            Err(Error::GridTooFine { .. })
-        ));
+        assert!(matches!(Gate::new(1.0, MAX_STEPS + 1, 31), Err(Error::GridTooFine { .. })));
         assert!(Gate::new(1.0, MAX_STEPS, 31).is_ok());
     }
 
@@ -257,11 +245,7 @@ mod tests {
             assert!(Gate::new(1.0, least, dimension).is_ok());
             assert_eq!(
                 Gate::new(1.0, least - 1, dimension),
-                Err(Error::GridTooCoarse {
-                    found: least - 1,
-                    min: least,
-                    dimension
-                })
+                Err(Error::GridTooCoarse { found: least - 1, min: least, dimension })
             );
         }
         assert!(Gate::fewest_steps(usize::MAX) > MAX_STEPS);
@@ -300,6 +284,19 @@ mod tests {
     }
 
     #[test]
+    fn memory_used_again_keeps_nothing() {
+        let old = Gate::new(1.0, 1024, 4).unwrap();
+        let gate = Gate::new(2.0, 2048, 3).unwrap();
+        for update in [&[0.5, f32::NAN, 0.5][..], &[0.5; 4], &[0.5; 3]] {
+            let mut again = old.quantise(&[0.5; 4]);
+            gate.quantise_into(update, &mut again);
+            let fresh = gate.quantise(update);
+            assert_eq!(again.values, fresh.values);
+            assert_eq!(again.gate, gate);
+        }
+    }
+
+    #[test]
     fn the_largest_floats_are_clipped_not_lost() {
         let gate = Gate::new(1.0, 1024, 4).unwrap();
         assert_eq!(quantised(&gate, &[f32::MAX; 4]), [512; 4]);
@@ -318,9 +315,12 @@ mod tests {
         assert!(!gate.holds(&[1025, 0, 0, 0]));
         assert!(gate.holds(&[512, -512, 512, -512]));
         assert!(!gate.holds(&[512, -512, 512, -513]));
-        assert!(!gate.holds(&[i32::MIN; 4]));
         assert!(!gate.holds(&[i32::MAX; 4]));
-        // Across chunks, where a 64-bit sum of capped squares would not suffice.
+        // Squares that wrap 64 bits to zero: 4 * 2^62.
+        assert!(!gate.holds(&[i32::MIN; 4]));
+        // And those that do not, though far too large.
+        assert!(!gate.holds(&[1 << 25, 0, 0, 0]));
+        // Across chunks, whose sums do not fit 64 bits together.
         let large = Gate::new(1.0, MAX_STEPS, 1 << 18).unwrap();
         assert!(!large.holds(&vec![i32::MIN; 1 << 18]));
         assert!(large.holds(&vec![-(1 << 15); 1 << 18]));

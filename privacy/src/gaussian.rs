@@ -42,10 +42,7 @@ impl DiscreteGaussian {
     ///
     /// [`Error::SigmaOutOfRange`] unless sigma is from 1 to [`MAX_SIGMA_STEPS`].
     pub fn new(sigma_steps: u64) -> Result<Self, Error> {
-        Ok(Self {
-            sigma: sigma_steps,
-            proposal: DiscreteLaplace::new(sigma_steps)?,
-        })
+        Ok(Self { sigma: sigma_steps, proposal: DiscreteLaplace::new(sigma_steps)? })
     }
 
     /// Sigma in grid steps.

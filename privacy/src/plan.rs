@@ -11,10 +11,7 @@ pub struct Share {
 
 impl Share {
     /// A fifth, which serves standardised tabular data well.
-    pub const FIFTH: Self = Self {
-        numerator: 1,
-        denominator: 5,
-    };
+    pub const FIFTH: Self = Self { numerator: 1, denominator: 5 };
 
     /// The fraction `numerator / denominator`.
     ///
@@ -23,15 +20,9 @@ impl Share {
     /// [`Error::ShareOutOfRange`] unless it is above 0 and below 1.
     pub fn new(numerator: u32, denominator: u32) -> Result<Self, Error> {
         if 0 < numerator && numerator < denominator {
-            Ok(Self {
-                numerator,
-                denominator,
-            })
+            Ok(Self { numerator, denominator })
         } else {
-            Err(Error::ShareOutOfRange {
-                numerator,
-                denominator,
-            })
+            Err(Error::ShareOutOfRange { numerator, denominator })
         }
     }
 
@@ -126,28 +117,16 @@ impl PlanRequest {
         let each = Zcdp::from_pico(left.as_pico() / u64::from(self.rounds));
         let (round, _) = cheapest(self.sensitivity, self.steps, each)?;
 
-        let cost = JobCost {
-            rounds: self.rounds,
-            round,
-            centring,
-        };
+        let cost = JobCost { rounds: self.rounds, round, centring };
         let total = cost.total()?;
-        Ok(Plan {
-            budget,
-            cost,
-            total,
-        })
+        Ok(Plan { budget, cost, total })
     }
 }
 
 /// The release with the smallest sigma that costs at most `budget`, and its cost.
 fn cheapest(sensitivity: Sensitivity, steps: u64, budget: Zcdp) -> Result<(Release, Zcdp), Error> {
     let moved = sensitivity.steps(steps)?;
-    let release = |sigma_steps| Release {
-        sensitivity,
-        steps,
-        sigma_steps,
-    };
+    let release = |sigma_steps| Release { sensitivity, steps, sigma_steps };
     let fits = |sigma| match Zcdp::of_gaussian(moved, sigma) {
         Ok(cost) => Ok((cost <= budget).then_some(cost)),
         Err(Error::CostOverflow) => Ok(None),
@@ -155,10 +134,8 @@ fn cheapest(sensitivity: Sensitivity, steps: u64, budget: Zcdp) -> Result<(Relea
     };
     // Invariant: `within` fits, at this cost, and nothing up to `beyond` does.
     let (mut beyond, mut within) = (0, MAX_SIGMA_STEPS);
-    let mut cost = fits(within)?.ok_or(Error::BudgetTooSmall {
-        budget: budget.as_pico(),
-        max: MAX_SIGMA_STEPS,
-    })?;
+    let mut cost = fits(within)?
+        .ok_or(Error::BudgetTooSmall { budget: budget.as_pico(), max: MAX_SIGMA_STEPS })?;
     while within - beyond > 1 {
         let middle = beyond + (within - beyond) / 2;
         if let Some(fitting) = fits(middle)? {
@@ -183,10 +160,7 @@ mod tests {
             rounds: 24,
             steps: 1024,
             sensitivity: Sensitivity::Unit,
-            centring: Some(CentringRequest {
-                steps: 2048,
-                share: Share::FIFTH,
-            }),
+            centring: Some(CentringRequest { steps: 2048, share: Share::FIFTH }),
         }
     }
 
@@ -206,10 +180,7 @@ mod tests {
     #[test]
     fn groups_need_twice_the_noise_in_rounds_and_not_in_centring() {
         let unit = request().solve().unwrap().cost;
-        let group = PlanRequest {
-            sensitivity: Sensitivity::Group,
-            ..request()
-        };
+        let group = PlanRequest { sensitivity: Sensitivity::Group, ..request() };
         let group = group.solve().unwrap().cost;
         assert_eq!(group.centring, unit.centring);
         let (unit, group) = (unit.round.sigma_steps, group.round.sigma_steps);
@@ -225,14 +196,8 @@ mod tests {
         };
         assert_eq!(with(|r| r.rounds = 0), Err(Error::ZeroRounds));
         assert_eq!(with(|r| r.steps = 0), Err(Error::ZeroSensitivity));
-        assert!(matches!(
-            with(|r| r.epsilon = f64::NAN),
-            Err(Error::EpsilonOutOfRange { .. })
-        ));
-        assert!(matches!(
-            with(|r| r.delta = 0.0),
-            Err(Error::DeltaOutOfRange { .. })
-        ));
+        assert!(matches!(with(|r| r.epsilon = f64::NAN), Err(Error::EpsilonOutOfRange { .. })));
+        assert!(matches!(with(|r| r.delta = 0.0), Err(Error::DeltaOutOfRange { .. })));
         assert!(matches!(
             with(|r| (r.epsilon, r.steps) = (1e-3, 1 << 24)),
             Err(Error::BudgetTooSmall { .. })
@@ -244,17 +209,11 @@ mod tests {
         for (numerator, denominator) in [(0, 5), (5, 5), (6, 5), (0, 0), (1, 0)] {
             assert_eq!(
                 Share::new(numerator, denominator),
-                Err(Error::ShareOutOfRange {
-                    numerator,
-                    denominator
-                })
+                Err(Error::ShareOutOfRange { numerator, denominator })
             );
         }
         assert_eq!(Share::new(1, 5), Ok(Share::FIFTH));
-        assert_eq!(
-            Share::FIFTH.of(Zcdp::from_pico(u64::MAX)),
-            Zcdp::from_pico(u64::MAX / 5)
-        );
+        assert_eq!(Share::FIFTH.of(Zcdp::from_pico(u64::MAX)), Zcdp::from_pico(u64::MAX / 5));
     }
 
     proptest! {

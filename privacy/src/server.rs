@@ -64,11 +64,7 @@ impl Server {
                 expected: "1 (the last iterate alone) to 10000",
             });
         }
-        Ok(Self {
-            rate,
-            momentum,
-            average_last,
-        })
+        Ok(Self { rate, momentum, average_last })
     }
 
     /// The factor of each step.
@@ -126,10 +122,7 @@ impl ServerState {
     /// always accepted, whatever its values.
     pub fn apply(&mut self, mean: &[f64]) -> Result<(), Error> {
         if mean.len() != self.model.len() {
-            return Err(Error::WrongLength {
-                expected: self.model.len(),
-                found: mean.len(),
-            });
+            return Err(Error::WrongLength { expected: self.model.len(), found: mean.len() });
         }
         require_finite(mean)?;
         let Server { rate, momentum, .. } = self.server;
@@ -198,10 +191,7 @@ fn to_singles(weights: &[f64]) -> Vec<f32> {
 
 fn require_finite(values: &[f64]) -> Result<(), Error> {
     match values.iter().position(|v| !v.is_finite()) {
-        Some(index) => Err(Error::NotFinite {
-            index,
-            found: values[index],
-        }),
+        Some(index) => Err(Error::NotFinite { index, found: values[index] }),
         None => Ok(()),
     }
 }
@@ -215,10 +205,7 @@ mod tests {
 
     #[test]
     fn a_plain_step_adds_the_rate_times_the_mean() {
-        let mut state = Server::new(0.5, 0.0, 1)
-            .unwrap()
-            .start(&[1.0, 2.0])
-            .unwrap();
+        let mut state = Server::new(0.5, 0.0, 1).unwrap().start(&[1.0, 2.0]).unwrap();
         assert_eq!(state.averaged(), [1.0, 2.0]);
         state.apply(&[2.0, -4.0]).unwrap();
         assert_eq!(state.model(), [2.0, 0.0]);
@@ -279,26 +266,14 @@ mod tests {
     #[test]
     fn what_is_no_mean_leaves_the_state_as_it_was() {
         let server = Server::new(1.0, 0.5, 2).unwrap();
-        assert!(matches!(
-            server.start(&[0.0, f32::NAN]),
-            Err(Error::NotFinite { index: 1, .. })
-        ));
+        assert!(matches!(server.start(&[0.0, f32::NAN]), Err(Error::NotFinite { index: 1, .. })));
         let mut state = server.start(&[1.0, 2.0]).unwrap();
         state.apply(&[1.0, 1.0]).unwrap();
         let before = state.clone();
-        assert_eq!(
-            state.apply(&[1.0]),
-            Err(Error::WrongLength {
-                expected: 2,
-                found: 1
-            })
-        );
+        assert_eq!(state.apply(&[1.0]), Err(Error::WrongLength { expected: 2, found: 1 }));
         assert_eq!(
             state.apply(&[1.0, f64::INFINITY]),
-            Err(Error::NotFinite {
-                index: 1,
-                found: f64::INFINITY
-            })
+            Err(Error::NotFinite { index: 1, found: f64::INFINITY })
         );
         assert_eq!(state, before);
     }

@@ -16,7 +16,14 @@ pub const MAX_UNITS: u64 = 1 << 32;
 /// The exact sum of quantised updates, before noise.
 ///
 /// It cannot be read, printed or serialised (but see
-/// [the feature](crate::gate#the-feature-visible-sum)).
+/// [the feature](crate::gate#the-feature-visible-sum)):
+///
+#[cfg_attr(not(feature = "visible-sum"), doc = "```compile_fail")]
+#[cfg_attr(feature = "visible-sum", doc = "```")]
+/// let sum = cloister_privacy::Gate::new(1.0, 1024, 2)?.sum();
+/// println!("{:?}", sum.values());
+/// # Ok::<(), cloister_privacy::Error>(())
+/// ```
 pub struct IntegerSum {
     gate: Gate,
     units: u64,
@@ -25,11 +32,7 @@ pub struct IntegerSum {
 
 impl IntegerSum {
     pub(crate) fn empty(gate: Gate) -> Self {
-        Self {
-            gate,
-            units: 0,
-            values: vec![0; gate.dimension()],
-        }
+        Self { gate, units: 0, values: vec![0; gate.dimension()] }
     }
 
     /// The number of coordinates.
@@ -54,8 +57,9 @@ impl IntegerSum {
     pub fn add(&mut self, update: &Quantised) -> Result<(), Error> {
         self.admit(&update.gate, 1)?;
         for (sum, &value) in self.values.iter_mut().zip(&update.values) {
-            // Within 2^56: see MAX_UNITS.
-            *sum += i64::from(value);
+            // Within 2^56 (see MAX_UNITS), so this never wraps; a check for each
+            // coordinate would keep the loop from being vectorised.
+            *sum = sum.wrapping_add(i64::from(value));
         }
         Ok(())
     }
@@ -80,10 +84,7 @@ impl IntegerSum {
         // Both are at most 2^32.
         let found = self.units + units;
         if found > MAX_UNITS {
-            return Err(Error::TooManyUnits {
-                found,
-                max: MAX_UNITS,
-            });
+            return Err(Error::TooManyUnits { found, max: MAX_UNITS });
         }
         self.units = found;
         Ok(())
@@ -98,10 +99,7 @@ impl IntegerSum {
             // 2^56 each at most.
             *value += noise.sample(rng);
         }
-        NoisySum {
-            gate: self.gate,
-            values,
-        }
+        NoisySum { gate: self.gate, values }
     }
 }
 
@@ -129,10 +127,7 @@ impl NoisySum {
     /// [`Error::WrongLength`] unless there is a value for each of the gate's dimensions.
     pub fn from_released(gate: Gate, values: Vec<i64>) -> Result<Self, Error> {
         if values.len() != gate.dimension() {
-            return Err(Error::WrongLength {
-                expected: gate.dimension(),
-                found: values.len(),
-            });
+            return Err(Error::WrongLength { expected: gate.dimension(), found: values.len() });
         }
         Ok(Self { gate, values })
     }
@@ -163,11 +158,7 @@ impl NoisySum {
             return Err(Error::ZeroDivisor);
         }
         let (clip, steps, divisor) = (self.gate.clip(), self.gate.steps() as f64, divisor as f64);
-        Ok(self
-            .values
-            .iter()
-            .map(|&value| value as f64 * clip / steps / divisor)
-            .collect())
+        Ok(self.values.iter().map(|&value| value as f64 * clip / steps / divisor).collect())
     }
 }
 
@@ -194,10 +185,7 @@ mod tests {
     #[test]
     fn sums_are_exact() {
         let gate = Gate::new(1.0, 1024, 2).unwrap();
-        let sum = summed(
-            &gate,
-            &[vec![0.5, 0.25], vec![-1.0, 0.0], vec![f32::NAN; 2]],
-        );
+        let sum = summed(&gate, &[vec![0.5, 0.25], vec![-1.0, 0.0], vec![f32::NAN; 2]]);
         assert_eq!(sum.values, [-512, 256]);
         assert_eq!(sum.units, 3);
         assert_eq!(sum.dimension(), 2);
@@ -224,10 +212,7 @@ mod tests {
         let mut full = gate.sum();
         full.units = MAX_UNITS - 1;
         full.add(&gate.quantise(&[1.0])).unwrap();
-        let refused = Err(Error::TooManyUnits {
-            found: MAX_UNITS + 1,
-            max: MAX_UNITS,
-        });
+        let refused = Err(Error::TooManyUnits { found: MAX_UNITS + 1, max: MAX_UNITS });
         assert_eq!(full.add(&gate.quantise(&[1.0])), refused);
         assert_eq!(full.values, [4096]);
         let mut one = summed(&gate, &[vec![1.0]]);
@@ -273,10 +258,7 @@ mod tests {
     fn a_release_of_another_length_is_refused() {
         assert_eq!(
             NoisySum::from_released(gate(3), vec![0; 4]),
-            Err(Error::WrongLength {
-                expected: 3,
-                found: 4
-            })
+            Err(Error::WrongLength { expected: 3, found: 4 })
         );
     }
 

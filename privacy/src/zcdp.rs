@@ -57,10 +57,7 @@ impl Zcdp {
             return Err(Error::ZeroSensitivity);
         }
         if sigma_steps == 0 {
-            return Err(Error::SigmaOutOfRange {
-                found: 0,
-                max: crate::gaussian::MAX_SIGMA_STEPS,
-            });
+            return Err(Error::SigmaOutOfRange { found: 0, max: crate::gaussian::MAX_SIGMA_STEPS });
         }
         let numerator = u128::from(sensitivity_steps).pow(2);
         let denominator = u128::from(sigma_steps).pow(2);
@@ -81,10 +78,7 @@ impl Zcdp {
     ///
     /// [`Error::CostOverflow`]: a total is never cut off.
     pub fn checked_add(self, other: Self) -> Result<Self, Error> {
-        self.0
-            .checked_add(other.0)
-            .map(Self)
-            .ok_or(Error::CostOverflow)
+        self.0.checked_add(other.0).map(Self).ok_or(Error::CostOverflow)
     }
 
     /// The cost of `count` releases of this cost each.
@@ -93,10 +87,7 @@ impl Zcdp {
     ///
     /// [`Error::CostOverflow`]: a total is never cut off.
     pub fn checked_mul(self, count: u64) -> Result<Self, Error> {
-        self.0
-            .checked_mul(count)
-            .map(Self)
-            .ok_or(Error::CostOverflow)
+        self.0.checked_mul(count).map(Self).ok_or(Error::CostOverflow)
     }
 
     /// What remains of this budget after a cost, `None` when it does not suffice.
@@ -183,27 +174,18 @@ mod tests {
     #[test]
     fn zero_parameters_are_refused() {
         assert_eq!(Zcdp::of_gaussian(0, 5), Err(Error::ZeroSensitivity));
-        assert!(matches!(
-            Zcdp::of_gaussian(5, 0),
-            Err(Error::SigmaOutOfRange { found: 0, .. })
-        ));
+        assert!(matches!(Zcdp::of_gaussian(5, 0), Err(Error::SigmaOutOfRange { found: 0, .. })));
     }
 
     #[test]
     fn totals_are_never_cut_off() {
         let most = Zcdp::from_pico(u64::MAX);
-        assert_eq!(
-            most.checked_add(Zcdp::from_pico(1)),
-            Err(Error::CostOverflow)
-        );
+        assert_eq!(most.checked_add(Zcdp::from_pico(1)), Err(Error::CostOverflow));
         assert_eq!(most.checked_mul(2), Err(Error::CostOverflow));
         assert_eq!(most.checked_add(Zcdp::ZERO), Ok(most));
         assert_eq!(Zcdp::from_pico(3).checked_mul(4), Ok(Zcdp::from_pico(12)));
         assert_eq!(Zcdp::from_pico(3).checked_sub(Zcdp::from_pico(4)), None);
-        assert_eq!(
-            Zcdp::from_pico(4).checked_sub(Zcdp::from_pico(4)),
-            Some(Zcdp::ZERO)
-        );
+        assert_eq!(Zcdp::from_pico(4).checked_sub(Zcdp::from_pico(4)), Some(Zcdp::ZERO));
     }
 
     #[test]

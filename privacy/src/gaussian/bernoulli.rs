@@ -54,13 +54,65 @@ pub(super) fn bernoulli_exp<R: Rng + ?Sized>(
 }
 
 /// True with probability `exp(-1)`, exactly.
+///
+/// The general case below for a fraction of 1, but with one uniform real u for the
+/// whole run: the coin of 1/k, for k = 2, 3, ..., comes up when u < 1/k!. The answer
+/// is whether an odd number of them does.
 #[inline]
 pub(super) fn bernoulli_exp_one<R: Rng + ?Sized>(rng: &mut R) -> bool {
-    // The general case below with the fraction 1, of which the first coin is
-    // certain: count the coins of 1/k that come up, from k = 2 on.
-    let mut k = 2;
-    while one_in(k, rng) {
+    // u = (bits + rest) / 2^32
+    let bits = rng.next_u32();
+    let mut odd = bits < THRESHOLDS[0];
+    let mut decided = true;
+    for &threshold in &THRESHOLDS[1..] {
+        odd ^= bits < threshold;
+        decided &= bits != threshold;
+    }
+    if decided && bits > 0 {
+        return odd;
+    }
+    bernoulli_exp_one_undecided(bits, rng)
+}
+
+/// `2^32 / k!` for k from 2 to 12, rounded down. Where it is not an integer, the
+/// 32 bits that equal it do not decide whether u < 1/k!. From 13! on it is 0.
+const THRESHOLDS: [u32; 11] = thresholds();
+
+const fn thresholds() -> [u32; 11] {
+    let mut thresholds = [1 << 31; 11];
+    let mut k = 3;
+    let mut index = 1;
+    while index < thresholds.len() {
+        // Rounding down twice is rounding down once.
+        thresholds[index] = thresholds[index - 1] / k;
         k += 1;
+        index += 1;
+    }
+    thresholds
+}
+
+/// The same where 32 bits of u were not enough, 11 of 2^32 cases: finds the first
+/// coin that they do not decide and goes on from there.
+#[cold]
+fn bernoulli_exp_one_undecided<R: Rng + ?Sized>(bits: u32, rng: &mut R) -> bool {
+    let unit = 1_u128 << 32;
+    let bits = u128::from(bits);
+    // u = (bits + rest) / 2^32 is below 1/k! for certain while (bits + 1) * k! <= 2^32.
+    let mut k = 2_u64;
+    let mut factorial = 2;
+    while (bits + 1) * factorial <= unit {
+        k += 1;
+        factorial *= u128::from(k);
+    }
+    // Coin k comes up when rest < (2^32 - bits * k!) / k!.
+    if bernoulli(unit - bits * factorial, factorial, rng) {
+        k += 1;
+        // If bits are 0, u is now uniform below 1/(k-1)!, so that each further coin
+        // is one of 1/k. Otherwise bits is 2^32 / (k-1)! rounded down, at least 8, and
+        // k at least 4: u is far above 1/k!, and the next coin fails.
+        while bits == 0 && one_in(k, rng) {
+            k += 1;
+        }
     }
     k % 2 == 1
 }
@@ -115,24 +167,54 @@ mod tests {
             let largest = (1 << 95) - 1;
             for denominator in [1, 2, 1 << 65, largest] {
                 assert!(!bernoulli(0, denominator, &mut Script::new(&[word])));
-                assert!(bernoulli(
-                    denominator,
-                    denominator,
-                    &mut Script::new(&[word])
-                ));
+                assert!(bernoulli(denominator, denominator, &mut Script::new(&[word])));
             }
         }
     }
 
     #[test]
     fn exp_of_minus_one_is_the_parity_of_a_run() {
-        // Half fails at once: k stays 2, false.
-        let half = 1 << 31;
-        assert!(!bernoulli_exp_one(&mut Script::new(&[half])));
-        // Half comes up, a third fails: k = 3, true.
-        assert!(bernoulli_exp_one(&mut Script::new(&[half - 1, half])));
-        // Half and a third come up, a quarter fails: k = 4, false.
-        assert!(!bernoulli_exp_one(&mut Script::new(&[0, 0, half])));
+        for (k, threshold) in (2_u64..).zip(THRESHOLDS) {
+            assert_eq!(u64::from(threshold), (1 << 32) / (2..=k).product::<u64>());
+        }
+        for (bits, expected) in [
+            // Not below 1/2: no coin comes up. Below it, not below 1/6: one. And so on.
+            (u32::MAX, false),
+            (1 << 31, false),
+            ((1 << 31) - 1, true),
+            (715_827_883, true),
+            (715_827_881, false),
+            // Below 1/11!, not below 1/12!: ten coins. Below that: eleven.
+            (9, false),
+            (7, true),
+            (1, true),
+        ] {
+            let mut rng = Script::new(&[bits]);
+            assert_eq!(bernoulli_exp_one(&mut rng), expected, "{bits}");
+            rng.assert_used_up();
+        }
+    }
+
+    #[test]
+    fn an_undecided_run_reads_on() {
+        // 2^32 / 6 = 715,827,882 + 2/3: the coin of 1/6 comes up for a rest below 2/3.
+        let two_thirds = 0xaaaa_aaaa;
+        for (words, expected) in [
+            (vec![715_827_882, two_thirds - 1], false),
+            (vec![715_827_882, two_thirds + 1], true),
+            (vec![715_827_882, two_thirds, two_thirds - 1], false),
+            // 2^32 / 12! = 8.966...: the coin of 1/12! for a rest below 0.966...
+            (vec![8, 0xf000_0000], true),
+            (vec![8, 0xffff_0000], false),
+            // Zero is below 1/12! for certain; 2^32 / 13! = 0.689..., then 1/14, 1/15.
+            (vec![0, 0xc000_0000], true),
+            (vec![0, 0x8000_0000, u32::MAX], false),
+            (vec![0, 0x8000_0000, 0, u32::MAX], true),
+        ] {
+            let mut rng = Script::new(&words);
+            assert_eq!(bernoulli_exp_one(&mut rng), expected, "{words:?}");
+            rng.assert_used_up();
+        }
     }
 
     #[test]
@@ -147,15 +229,9 @@ mod tests {
     fn exponential_coins_have_their_probabilities() {
         let mut rng = ChaCha12Rng::from_seed([3; 32]);
         let throws = 400_000_u32;
-        for (numerator, denominator) in [
-            (1, 1),
-            (1, 3),
-            (7, 9),
-            (5, 2),
-            (4, 1),
-            (1 << 64, (1 << 65) - 1),
-            (1, 1_000_000),
-        ] {
+        for (numerator, denominator) in
+            [(1, 1), (1, 3), (7, 9), (5, 2), (4, 1), (1 << 64, (1 << 65) - 1), (1, 1_000_000)]
+        {
             let mut count = 0_u32;
             for _ in 0..throws {
                 count += u32::from(bernoulli_exp(numerator, denominator, &mut rng));

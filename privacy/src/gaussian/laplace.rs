@@ -30,10 +30,7 @@ impl DiscreteLaplace {
         if (1..=MAX_SIGMA_STEPS).contains(&scale_steps) {
             Ok(Self { scale: scale_steps })
         } else {
-            Err(Error::SigmaOutOfRange {
-                found: scale_steps,
-                max: MAX_SIGMA_STEPS,
-            })
+            Err(Error::SigmaOutOfRange { found: scale_steps, max: MAX_SIGMA_STEPS })
         }
     }
 

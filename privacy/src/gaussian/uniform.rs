@@ -21,10 +21,7 @@ pub(super) fn uniform_below<R: Rng + ?Sized>(bound: u64, rng: &mut R) -> u64 {
 }
 
 /// The upper and lower 64 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "taking halves is the point"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "taking halves is the point")]
 fn halves(value: u128) -> (u64, u64) {
     ((value >> 64) as u64, value as u64)
 }
