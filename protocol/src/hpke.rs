@@ -118,4 +118,62 @@ mod tests {
         assert_eq!(pair.open(b"grant", &altered), Err(HpkeError::Open));
         assert_eq!(Sealed::to(&[0; 5], b"", b""), Err(HpkeError::PublicKey));
     }
+
+    /// Known answers of draft-connolly-cfrg-xwing-kem-06, appendix C: private seed,
+    /// encapsulation seed, shared secret, SHA-256 of public key and of ciphertext.
+    const DRAFT_VECTORS: [[&str; 5]; 2] = [
+        [
+            "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26",
+            "3cb1eea988004b93103cfb0aeefd2a686e01fa4a58e8a3639ca8a1e3f9ae57e2\
+             35b8cc873c23dc62b8d260169afa2f75ab916a58d974918835d25e6a435085b2",
+            "d2df0522128f09dd8e2c92b1e905c793d8f57a54c3da25861f10bf4ca613e384",
+            "2e816deebcd76c5c80d0cd2d174478871658e8e2ff42bc9d4a6e486372e856bb",
+            "17cd532d657e44c897ca6583e548a5424fc70bf54f99515a4d2bcf99e3469f33",
+        ],
+        [
+            "badfd6dfaac359a5efbb7bcc4b59d538df9a04302e10c8bc1cbf1a0b3a5120ea",
+            "17cda7cfad765f5623474d368ccca8af0007cd9f5e4c849f167a580b14aabdef\
+             aee7eef47cb0fca9767be1fda69419dfb927e9df07348b196691abaeb580b32d",
+            "f2e86241c64d60f6649fbc6c5b7d17180b780a3f34355e64a85749949c45f150",
+            "c42ba5f8430d7d2c83739338203819f090e8303ce9c8b02107c272bfa5376916",
+            "1661ea86d608a1924ba30840cb0a65f13ae051e3aec9cf0f064efc0bc92f2154",
+        ],
+    ];
+
+    #[test]
+    fn the_kem_is_the_one_of_the_x_wing_draft() {
+        let sha256 =
+            |bytes: &[u8]| hex::encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        for [seed, encapsulation_seed, secret, public_hash, ciphertext_hash] in DRAFT_VECTORS {
+            let private =
+                <XWing as Kem>::PrivateKey::from_bytes(&hex::decode(seed).unwrap()).unwrap();
+            let public = XWing::sk_to_pk(&private);
+            assert_eq!(sha256(&public.to_bytes()), public_hash);
+            let mut random = Replay(hex::decode(encapsulation_seed).unwrap());
+            let (shared, ciphertext) = XWing::encap_with_rng(&public, None, &mut random).unwrap();
+            assert_eq!(hex::encode(&shared.0[..]), secret);
+            assert_eq!(sha256(&ciphertext.to_bytes()), ciphertext_hash);
+            let opened = XWing::decap(&private, None, &ciphertext).unwrap();
+            assert_eq!(hex::encode(&opened.0[..]), secret);
+        }
+    }
+
+    /// Random numbers that are given, for known answers.
+    struct Replay(Vec<u8>);
+
+    impl rand_core::TryRng for Replay {
+        type Error = std::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            unreachable!("encapsulation asks for bytes")
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            unreachable!("encapsulation asks for bytes")
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            let rest = self.0.split_off(bytes.len());
+            bytes.copy_from_slice(&std::mem::replace(&mut self.0, rest));
+            Ok(())
+        }
+    }
+    impl rand_core::TryCryptoRng for Replay {}
 }

@@ -217,7 +217,7 @@ mod tests {
 
     /// Prefix and chunks of `length` bytes of plaintext.
     fn seal(length: usize) -> ([u8; PREFIX], Vec<Vec<u8>>) {
-        let plaintext: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let plaintext: Vec<u8> = (0u8..251).cycle().take(length).collect();
         let (mut sealer, prefix) = ChunkSealer::new(&key(), &[3; 24], &header());
         let full = length / CHUNK;
         let mut chunks = Vec::new();
