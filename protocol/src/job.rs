@@ -271,7 +271,7 @@ impl Job {
     }
 }
 
-fn within<T: PartialOrd + ToString>(
+fn within<T: PartialOrd + ToString + Copy>(
     field: &'static str,
     found: T,
     least: T,

@@ -1,4 +1,4 @@
-//! One envelope for everything that is signed: COSE_Sign1 (RFC 9052 section 4.2).
+//! One envelope for everything that is signed: `COSE_Sign1` (RFC 9052 section 4.2).
 //!
 //! The protected header holds the algorithm (always ES384), the content type
 //! `application/cloister-KIND+cbor` and, as `kid`, the signer's public key. The
@@ -46,7 +46,7 @@ pub enum SignedError {
         /// The length found.
         found: usize,
     },
-    /// Not a COSE_Sign1 as we write it.
+    /// Not a `COSE_Sign1` as we write it.
     #[error("not a signed {kind}: {why}")]
     Envelope {
         /// The kind expected.
@@ -110,6 +110,9 @@ pub struct Verified<T> {
 
 impl<T: Kind> Signed<T> {
     /// Signs `value`.
+    ///
+    /// # Panics
+    /// When `value`'s `Serialize` fails, which none of our types does.
     pub fn sign(value: &T, key: &SigningKey) -> Result<Self, KeyError> {
         let protected = HeaderBuilder::new()
             .algorithm(iana::Algorithm::ES384)

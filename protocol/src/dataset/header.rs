@@ -227,7 +227,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), HeaderError> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
+    use super::{HeaderError as E, *};
 
     pub(crate) fn column(name: &str, role: Role) -> Column {
         Column {
@@ -266,7 +266,6 @@ pub(crate) mod tests {
             mutate(&mut header);
             header.validate().unwrap_err()
         };
-        use HeaderError as E;
         assert_eq!(mutated(|h| h.version = 2), E::Version(2));
         assert_eq!(mutated(|h| h.name.clear()), E::Name(String::new()));
         assert_eq!(mutated(|h| h.population = "a\nb".into()), E::Name("a\nb".into()));
