@@ -1,0 +1,94 @@
+//! AWS Nitro attestation documents, and simulated ones of the same shape.
+//!
+//! A document is a `COSE_Sign1` (RFC 9052) whose payload is a CBOR map with the enclave's
+//! registers (PCRs), the certificate of the key that signed it and the chain up to the root.
+//! The format is AWS's, "Verifying the root of trust" in the documentation of the Nitro
+//! Enclaves NSM API. AWS says there not to check CRLs, and so it is here.
+
+mod certificate;
+mod chain;
+mod claims;
+mod envelope;
+mod interpret;
+mod limits;
+mod pcr;
+mod policy;
+mod reference;
+mod roots;
+mod rules;
+
+pub use claims::{Claims, Optional};
+pub use pcr::{Pcr, PcrError, PcrIndex, Pcrs};
+pub use reference::{DebugReference, Reference, ReferenceError, ReferenceValues};
+pub use roots::{AWS_ROOT_SHA256, RootError, Roots};
+pub use rules::RULES;
+
+use crate::verdict::{Checks, Stop};
+use crate::{Binding, Clock, Freshness, Verdict, verdict};
+use envelope::Envelope;
+
+/// Everything that a verifier expects of a document. There is no default for any part:
+///
+/// ```compile_fail
+/// use cloister_attestation::{Binding, Clock, Freshness, nitro};
+///
+/// fn without_reference_values(roots: nitro::Roots, clock: Clock) -> nitro::Expectations {
+///     nitro::Expectations {
+///         roots,
+///         clock,
+///         freshness: Freshness::WithinBinding,
+///         binding: Binding::Exactly([0; 64]),
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Expectations {
+    /// Whose root is trusted, and so which platform this is.
+    pub roots: Roots,
+    /// The time of verification.
+    pub clock: Clock,
+    /// How the document is known to be fresh.
+    pub freshness: Freshness,
+    /// What the document must vouch for.
+    pub binding: Binding,
+    /// Which enclaves are approved.
+    pub reference: ReferenceValues,
+}
+
+/// Verifies a document.
+///
+/// Never fails as such: whatever is wrong with `evidence` is in the verdict. Takes 2 to 4
+/// milliseconds, nearly all of it P-384 verifications, and memory in proportion to the
+/// document, which is at most 16 KiB.
+pub fn verify(evidence: &[u8], expectations: &Expectations) -> Verdict {
+    let mut checks = Checks::default();
+    let claims = steps(evidence, expectations, &mut checks).ok();
+    let platform = expectations.roots.platform();
+    Verdict::new(platform, checks, claims.map(verdict::Claims::Nitro))
+}
+
+fn steps(
+    evidence: &[u8],
+    expectations: &Expectations,
+    checks: &mut Checks,
+) -> Result<Claims, Stop> {
+    // 1. Bound sizes and take out the structure that verification needs.
+    let envelope = Envelope::extract(evidence, checks)?;
+    // 2. Chain and signature, over the bytes as received.
+    let leaf = chain::verify(&envelope, &expectations.roots, expectations.clock.now, checks)?;
+    envelope.verify_signature(&leaf, checks);
+    checks.end_of_step()?;
+    // 3. Interpret.
+    let claims = interpret::claims(&envelope, &leaf, checks)?;
+    // 4. Compare with what is expected.
+    policy::appraise(&claims, expectations, checks);
+    Ok(claims)
+}
+
+/// The SHA-256 of the root certificate that `evidence` claims to rest on, unverified: only
+/// good for choosing which expectations to verify it with.
+#[must_use]
+pub fn claimed_root(evidence: &[u8]) -> Option<[u8; 32]> {
+    let envelope = Envelope::extract(evidence, &mut Checks::default()).ok()?;
+    Some(envelope.root_sha256())
+}

@@ -1,0 +1,395 @@
+//! `measurements.toml`: what an operator hands an owner, and what an owner's policy embeds.
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_bytes::{ByteBuf, Bytes};
+
+use crate::nitro::{
+    self, DebugReference, Expectations, Pcrs, Reference, ReferenceError, ReferenceValues,
+    RootError, Roots,
+};
+use crate::{Binding, Clock, Freshness, Platform, Verdict};
+
+/// The enclaves that are approved, by platform.
+///
+/// ```toml
+/// [[nitro]]                    # an enclave on AWS Nitro
+/// name = "cloister-enclave 0.1.0"
+/// [nitro.pcrs]
+/// 0 = "..."                    # 96 hexadecimal digits; PCR0 or PCR8 must be there
+///
+/// [[simulated]]                # no hardware, and every verdict says so
+/// name = "cloister-enclave 0.1.0, simulated"
+/// root = "-----BEGIN CERTIFICATE-----..."
+/// [simulated.pcrs]
+/// 0 = "..."
+///
+/// [[nitro-debug]]              # an enclave in debug mode: anything could run there
+/// name = "staging"
+/// pcrs = {}
+/// ```
+///
+/// A platform without a section is denied. Values of this type always approve something.
+/// Fields are in hexadecimal and PEM in human-readable formats and byte strings in others,
+/// so that it can be part of a larger structure in TOML as in CBOR.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Sections", into = "Sections")]
+pub struct Measurements {
+    sections: Sections,
+}
+
+/// The sections as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Sections {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    nitro: Vec<Reference>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    simulated: Vec<SimulatedReference>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    nitro_debug: Vec<DebugReference>,
+}
+
+/// A simulated enclave: its vendor's root, and registers that must all have these values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Section", into = "Section")]
+pub struct SimulatedReference {
+    root: RootCertificate,
+    reference: Reference,
+}
+
+/// The root certificate of a simulated vendor. PEM (or the base64 of its DER) in
+/// human-readable formats, DER in others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootCertificate {
+    der: Vec<u8>,
+    roots: Roots,
+}
+
+/// Why a file of measurements cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MeasurementsError {
+    /// Not the format described at [`Measurements`].
+    #[error("[measurements-format] the measurements cannot be read: {0}")]
+    Format(#[from] toml::de::Error),
+    /// No section at all.
+    #[error(
+        "[measurements-empty] the measurements approve no enclave: add a [[nitro]] or a [[simulated]] section"
+    )]
+    Empty,
+}
+
+impl Measurements {
+    /// Reads `measurements.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasurementsError`], with the line.
+    pub fn from_toml(text: &str) -> Result<Self, MeasurementsError> {
+        Ok(toml::from_str(text)?)
+    }
+
+    /// Writes `measurements.toml`.
+    ///
+    /// # Panics
+    ///
+    /// Never: every value of this type can be written.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("measurements can be written as TOML")
+    }
+
+    /// Approves one enclave on AWS Nitro.
+    #[must_use]
+    pub fn nitro(reference: Reference) -> Self {
+        let nitro = vec![reference];
+        Self { sections: Sections { nitro, ..Sections::default() } }
+    }
+
+    /// Approves one simulated enclave.
+    #[must_use]
+    pub fn simulated(reference: SimulatedReference) -> Self {
+        let simulated = vec![reference];
+        Self { sections: Sections { simulated, ..Sections::default() } }
+    }
+
+    /// Accepts Nitro enclaves in debug mode.
+    #[must_use]
+    pub fn nitro_debug(reference: DebugReference) -> Self {
+        let nitro_debug = vec![reference];
+        Self { sections: Sections { nitro_debug, ..Sections::default() } }
+    }
+
+    /// Approves what `other` approves as well. What is there already is not added again.
+    pub fn merge(&mut self, other: Self) {
+        let Sections { nitro, simulated, nitro_debug } = other.sections;
+        merge(&mut self.sections.nitro, nitro);
+        merge(&mut self.sections.simulated, simulated);
+        merge(&mut self.sections.nitro_debug, nitro_debug);
+    }
+
+    /// The approved enclaves on AWS Nitro.
+    #[must_use]
+    pub fn nitro_references(&self) -> &[Reference] {
+        &self.sections.nitro
+    }
+
+    /// The approved simulated enclaves.
+    #[must_use]
+    pub fn simulated_references(&self) -> &[SimulatedReference] {
+        &self.sections.simulated
+    }
+
+    /// The accepted Nitro enclaves in debug mode.
+    #[must_use]
+    pub fn nitro_debug_references(&self) -> &[DebugReference] {
+        &self.sections.nitro_debug
+    }
+
+    /// Verifies `evidence` of whichever platform it is.
+    ///
+    /// The root that the evidence carries chooses among the sections, and nothing more: the
+    /// evidence is then verified under that section's root and against its registers alone.
+    /// If no section has its root, the verdict says so.
+    pub fn appraise(
+        &self,
+        evidence: &[u8],
+        clock: Clock,
+        freshness: Freshness,
+        binding: Binding,
+    ) -> Verdict {
+        let parts = self.parts();
+        let claimed = nitro::claimed_root(evidence);
+        let (roots, reference) = parts
+            .iter()
+            .find(|(roots, _)| claimed.as_ref() == Some(roots.sha256()))
+            .unwrap_or(&parts[0])
+            .clone();
+        nitro::verify(evidence, &Expectations { roots, clock, freshness, binding, reference })
+    }
+
+    /// Roots and reference values for [`Expectations`], one pair for each root, at least one.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(Roots, ReferenceValues)> {
+        let Sections { nitro, simulated, nitro_debug } = &self.sections;
+        let mut parts: Vec<(Roots, ReferenceValues)> = Vec::new();
+        for reference in nitro.iter().cloned() {
+            add(
+                &mut parts,
+                Roots::aws(),
+                reference,
+                ReferenceValues::production,
+                ReferenceValues::or,
+            );
+        }
+        for reference in nitro_debug.iter().cloned() {
+            add(
+                &mut parts,
+                Roots::aws(),
+                reference,
+                ReferenceValues::debug_only,
+                ReferenceValues::or_debug,
+            );
+        }
+        for SimulatedReference { root, reference } in simulated.iter().cloned() {
+            add(
+                &mut parts,
+                root.roots,
+                reference,
+                ReferenceValues::production,
+                ReferenceValues::or,
+            );
+        }
+        parts
+    }
+
+    /// The platforms that are approved, each once.
+    #[must_use]
+    pub fn platforms(&self) -> Vec<Platform> {
+        let mut platforms: Vec<_> =
+            self.parts().iter().map(|(roots, _)| roots.platform()).collect();
+        platforms.dedup();
+        platforms
+    }
+}
+
+/// Adds a reference value to those of its root.
+fn add<T>(
+    parts: &mut Vec<(Roots, ReferenceValues)>,
+    roots: Roots,
+    reference: T,
+    first: impl Fn(T) -> ReferenceValues,
+    further: impl Fn(ReferenceValues, T) -> ReferenceValues,
+) {
+    match parts.iter_mut().find(|(other, _)| *other == roots) {
+        Some((_, values)) => *values = further(values.clone(), reference),
+        None => parts.push((roots, first(reference))),
+    }
+}
+
+fn merge<T: PartialEq>(ours: &mut Vec<T>, theirs: Vec<T>) {
+    for reference in theirs {
+        if !ours.contains(&reference) {
+            ours.push(reference);
+        }
+    }
+}
+
+impl TryFrom<Sections> for Measurements {
+    type Error = MeasurementsError;
+
+    fn try_from(sections: Sections) -> Result<Self, MeasurementsError> {
+        if sections == Sections::default() {
+            return Err(MeasurementsError::Empty);
+        }
+        Ok(Self { sections })
+    }
+}
+
+impl From<Measurements> for Sections {
+    fn from(measurements: Measurements) -> Self {
+        measurements.sections
+    }
+}
+
+impl SimulatedReference {
+    /// Approves what measures to `pcrs` under the root of a simulated vendor.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reference::new`].
+    pub fn new(
+        name: impl Into<String>,
+        root: RootCertificate,
+        pcrs: Pcrs,
+    ) -> Result<Self, ReferenceError> {
+        Ok(Self { root, reference: Reference::new(name, pcrs)? })
+    }
+
+    /// The name for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.reference.name()
+    }
+
+    /// The vendor's root.
+    #[must_use]
+    pub fn root(&self) -> &RootCertificate {
+        &self.root
+    }
+
+    /// The registers that must match.
+    #[must_use]
+    pub fn pcrs(&self) -> &Pcrs {
+        self.reference.pcrs()
+    }
+}
+
+/// A simulated section as written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    name: String,
+    root: RootCertificate,
+    pcrs: Pcrs,
+}
+
+impl TryFrom<Section> for SimulatedReference {
+    type Error = ReferenceError;
+
+    fn try_from(Section { name, root, pcrs }: Section) -> Result<Self, ReferenceError> {
+        Self::new(name, root, pcrs)
+    }
+}
+
+impl From<SimulatedReference> for Section {
+    fn from(SimulatedReference { root, reference }: SimulatedReference) -> Self {
+        Self { name: reference.name().to_owned(), root, pcrs: reference.pcrs().clone() }
+    }
+}
+
+impl RootCertificate {
+    /// Takes a simulated vendor's root in DER.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Roots::simulated`].
+    pub fn from_der(der: impl Into<Vec<u8>>) -> Result<Self, RootError> {
+        let der = der.into();
+        let roots = Roots::simulated(&der)?;
+        Ok(Self { der, roots })
+    }
+
+    /// Takes a simulated vendor's root in PEM, or in the base64 of its DER.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Roots::simulated`].
+    pub fn from_text(text: &str) -> Result<Self, RootError> {
+        use base64::Engine as _;
+        let text = text.trim();
+        let der = if text.starts_with("-----BEGIN") {
+            let mut certificates = CertificateDer::pem_slice_iter(text.as_bytes());
+            match (certificates.next(), certificates.next()) {
+                (Some(Ok(only)), None) => only.to_vec(),
+                _ => return Err(RootError::NotACertificate),
+            }
+        } else {
+            base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .map_err(|_| RootError::NotACertificate)?
+        };
+        Self::from_der(der)
+    }
+
+    /// The certificate in DER.
+    #[must_use]
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The certificate in PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(&self.der);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        for (position, character) in text.chars().enumerate() {
+            if position > 0 && position % 64 == 0 {
+                pem.push('\n');
+            }
+            pem.push(character);
+        }
+        pem.push_str("\n-----END CERTIFICATE-----\n");
+        pem
+    }
+
+    /// The root, to be trusted as simulated.
+    #[must_use]
+    pub fn roots(&self) -> Roots {
+        self.roots
+    }
+}
+
+impl Serialize for RootCertificate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&self.to_pem())
+        } else {
+            Bytes::new(&self.der).serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RootCertificate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            Self::from_text(&String::deserialize(deserializer)?)
+        } else {
+            Self::from_der(ByteBuf::deserialize(deserializer)?.into_vec())
+        }
+        .map_err(de::Error::custom)
+    }
+}
