@@ -9,11 +9,11 @@
 //!
 //! ```text
 //! v = momentum * v + u
-//! w = w + rate * v
+//! w = w - rate * v
 //! ```
 //!
-//! An update points the way the model should go; a trainer that works with
-//! gradients emits their negative.
+//! An update is a gradient: the model moves against it. A trainer that thinks in
+//! differences of models emits the old one minus the new.
 
 use std::collections::VecDeque;
 
@@ -128,7 +128,7 @@ impl ServerState {
         let Server { rate, momentum, .. } = self.server;
         for ((w, v), &u) in self.model.iter_mut().zip(&mut self.velocity).zip(mean) {
             *v = momentum * *v + u;
-            *w += rate * *v;
+            *w -= rate * *v;
         }
         // Keep the room of the iterate that falls out of the window.
         let mut iterate = if self.last.len() == self.server.average_last as usize {
@@ -204,12 +204,12 @@ mod tests {
     use crate::{Gate, NoisySum};
 
     #[test]
-    fn a_plain_step_adds_the_rate_times_the_mean() {
+    fn a_plain_step_goes_against_the_mean_by_the_rate() {
         let mut state = Server::new(0.5, 0.0, 1).unwrap().start(&[1.0, 2.0]).unwrap();
         assert_eq!(state.averaged(), [1.0, 2.0]);
-        state.apply(&[2.0, -4.0]).unwrap();
+        state.apply(&[-2.0, 4.0]).unwrap();
         assert_eq!(state.model(), [2.0, 0.0]);
-        state.apply(&[2.0, -4.0]).unwrap();
+        state.apply(&[-2.0, 4.0]).unwrap();
         assert_eq!(state.model(), [3.0, -2.0]);
         assert_eq!(state.averaged(), [3.0, -2.0]);
         assert_eq!(state.model_f32(), [3.0, -2.0]);
@@ -219,11 +219,11 @@ mod tests {
     fn momentum_accumulates() {
         let mut state = Server::new(1.0, 0.5, 1).unwrap().start(&[0.0]).unwrap();
         let mut seen = vec![];
-        for mean in [8.0, 0.0, 0.0, 4.0] {
+        for mean in [-8.0, 0.0, 0.0, -4.0] {
             state.apply(&[mean]).unwrap();
             seen.push(state.model()[0]);
         }
-        // Velocities 8, 4, 2, 5.
+        // Velocities -8, -4, -2, -5.
         assert_eq!(seen, [8.0, 12.0, 14.0, 19.0]);
     }
 
@@ -231,7 +231,7 @@ mod tests {
     fn the_average_is_over_the_last_iterates_only() {
         let mut state = Server::new(1.0, 0.0, 3).unwrap().start(&[100.0]).unwrap();
         let mut averages = vec![];
-        for mean in [-100.0, 3.0, 3.0, 3.0, 3.0] {
+        for mean in [100.0, -3.0, -3.0, -3.0, -3.0] {
             state.apply(&[mean]).unwrap();
             averages.push(state.averaged()[0]);
         }
