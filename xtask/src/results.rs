@@ -62,8 +62,14 @@ impl Results {
         self.failed
     }
 
+    /// Whether no test was run at all, as when the build failed.
+    pub fn none(&self) -> bool {
+        self.passed + self.failed + self.ignored == 0
+    }
+
     fn excuse(&mut self, reason: &str) {
-        if self.current.excused {
+        let failed = self.current.name.is_some() && !self.in_successes;
+        if failed || self.current.excused {
             return;
         }
         let name = match &self.current.name {
@@ -142,6 +148,7 @@ successes:
 failures:
 
 ---- broken stdout ----
+SKIPPED: a failure excuses nothing
 assertion failed
 
 
@@ -182,7 +189,9 @@ test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
     #[test]
     fn a_run_without_skips_says_so() {
+        assert!(read("running 0 tests").0.none());
         let (results, _) = read("test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured");
+        assert!(!results.none());
         assert_eq!(results.to_string(), "\nNo test was skipped.\n5 passed, 0 failed, 0 skipped\n");
     }
 }

@@ -41,11 +41,14 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
     }
     let status = child.wait().with_context(|| format!("lost track of `{shown}`"))?;
+    if results.none() {
+        bail!("no test ran: `{shown}` ended with {status}; its own message is above");
+    }
     write!(terminal, "{results}").context("cannot print to standard output")?;
     if status.success() {
         Ok(())
     } else if results.failed() > 0 {
-        bail!("{} tests failed; see above", results.failed())
+        bail!("tests failed: {}; see above", results.failed())
     } else {
         bail!("`{shown}` failed ({status}); its own message is above")
     }
