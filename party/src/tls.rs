@@ -1,0 +1,207 @@
+//! Mutual TLS 1.3: who may connect, and which peer it is.
+//!
+//! Each peer's certificates chain to that peer's own authority, and a chain is tried
+//! against one peer's authority at a time. So the answer is always *which* peer, and
+//! no peer's authority can vouch for another. Sessions are never resumed: a peer
+//! that was removed cannot come back with an old ticket.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, ring, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
+    server::{
+        NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+use thiserror::Error as ThisError;
+
+use crate::{
+    home::{Home, HomeError},
+    peers::{self, Files, Peer, Peers},
+};
+
+/// Why TLS cannot be set up.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The home's certificate or key cannot be read.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The certificate and key do not fit, or the library refuses them.
+    #[error("the home's TLS certificate cannot be used: {0}; make a new one with `cloister renew`")]
+    Certificate(#[from] Error),
+    /// An authority cannot be trusted with anything.
+    #[error("the certificate authority of {peer} cannot be used: {source}")]
+    Authority {
+        /// Whose.
+        peer: String,
+        /// Why.
+        source: VerifierBuilderError,
+    },
+}
+
+/// ring, with the cipher suites of TLS 1.3 only.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
+    Arc::new(provider)
+}
+
+/// TLS of a service: requires a client certificate of one of `peers`.
+pub fn server_config(home: &Home, peers: &Peers) -> Result<Arc<ServerConfig>, TlsError> {
+    let (chain, key) = home.server_certificate()?;
+    config(Enrolled::new(peers)?, chain, key)
+}
+
+fn config(
+    enrolled: Arc<Enrolled>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(enrolled)
+        .with_single_cert(chain, key)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// What a service needs for one handshake: its configuration, and who is known.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) config: Arc<ServerConfig>,
+    enrolled: Arc<Enrolled>,
+}
+
+impl Gate {
+    /// The peer that a verified chain belongs to.
+    pub(crate) fn identify(&self, chain: &[CertificateDer<'_>]) -> Option<Peer> {
+        let (leaf, rest) = chain.split_first()?;
+        self.enrolled.identify(leaf, rest, UnixTime::now()).ok()
+    }
+
+    /// Whether exactly this enrolment still counts.
+    pub(crate) fn knows(&self, peer: &Peer) -> bool {
+        self.enrolled.0.iter().any(|(known, _)| known == peer)
+    }
+}
+
+/// Follows the home's `peers` directory: each [`Doorkeeper::gate`] is up to date.
+pub(crate) struct Doorkeeper {
+    home: Home,
+    directory: PathBuf,
+    state: Mutex<(Files, Gate)>,
+}
+
+impl Doorkeeper {
+    pub(crate) fn new(home: &Home) -> Result<Self, TlsError> {
+        let directory = home.peers_directory();
+        let files = peers::files(&directory).map_err(HomeError::Peers)?;
+        let gate = make_gate(home, &files)?;
+        Ok(Self { home: home.clone(), directory, state: Mutex::new((files, gate)) })
+    }
+
+    /// The gate as of now. When the directory cannot be read, nobody gets in.
+    pub(crate) fn gate(&self) -> Result<Gate, TlsError> {
+        let files = peers::files(&self.directory).map_err(HomeError::Peers)?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 != files {
+            *state = (files.clone(), make_gate(&self.home, &files)?);
+            tracing::info!(peers = files.len(), "peers read anew");
+        }
+        Ok(state.1.clone())
+    }
+}
+
+/// The party itself may call its own service, too: its own commands do.
+fn make_gate(home: &Home, files: &Files) -> Result<Gate, TlsError> {
+    let mut peers = Peers::read_what_is_good(files);
+    peers.insert(home.myself().clone()).map_err(HomeError::Peers)?;
+    let enrolled = Enrolled::new(&peers)?;
+    let (chain, key) = home.server_certificate()?;
+    Ok(Gate { config: config(enrolled.clone(), chain, key)?, enrolled })
+}
+
+/// Accepts the certificates of known peers, each under its own authority only.
+#[derive(Debug)]
+struct Enrolled(Vec<(Peer, Arc<dyn ClientCertVerifier>)>);
+
+impl Enrolled {
+    fn new(peers: &Peers) -> Result<Arc<Self>, TlsError> {
+        let with_verifier = |peer: &Peer| {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from(peer.authority().to_vec()))?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider())
+                .build()
+                .map_err(|source| TlsError::Authority { peer: peer.name().to_string(), source })?;
+            Ok::<_, TlsError>((peer.clone(), verifier))
+        };
+        Ok(Arc::new(Self(peers.iter().map(with_verifier).collect::<Result<_, _>>()?)))
+    }
+
+    fn identify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Peer, Error> {
+        let mut refusal = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        for (peer, verifier) in &self.0 {
+            match verifier.verify_client_cert(leaf, rest, now) {
+                Ok(_) => return Ok(peer.clone()),
+                Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {}
+                // Under this peer's authority, but expired, say: that tells more.
+                Err(other) => refusal = other,
+            }
+        }
+        Err(refusal)
+    }
+}
+
+impl ClientCertVerifier for Enrolled {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.identify(leaf, rest, now).map(|_| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.3 is required".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
