@@ -137,10 +137,27 @@ mod tests {
     #[test]
     fn refuses_everything_else_and_says_what_to_write() {
         for text in [
-            "", "vsock", "vsock:", "vsock://3", "vsock://3:", "vsock://:5", "vsock://-1:5",
-            "vsock://+1:5", "vsock://4294967296:5", "vsock://3:5:6", "unix:", "unix:a\0b",
-            "tcp://host", "tcp://:80", "tcp://host:65536", "tcp://host: 80", "tcp://::1:80",
-            "tcp://[host]:80", "tcp://a/b:80", "http://host:80", "/run/e.sock",
+            "",
+            "vsock",
+            "vsock:",
+            "vsock://3",
+            "vsock://3:",
+            "vsock://:5",
+            "vsock://-1:5",
+            "vsock://+1:5",
+            "vsock://4294967296:5",
+            "vsock://3:5:6",
+            "unix:",
+            "unix:a\0b",
+            "tcp://host",
+            "tcp://:80",
+            "tcp://host:65536",
+            "tcp://host: 80",
+            "tcp://::1:80",
+            "tcp://[host]:80",
+            "tcp://a/b:80",
+            "http://host:80",
+            "/run/e.sock",
         ] {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.to_string().contains("vsock://CID:PORT"), "{text}");

@@ -30,7 +30,9 @@ pub enum LinkError {
     #[error("cannot accept a connection: {0}")]
     Accept(#[source] io::Error),
     /// The other side of a Unix socket does not speak the hybrid handshake.
-    #[error("the handshake of the Unix socket failed: {expected} was expected, {found:?} was found")]
+    #[error(
+        "the handshake of the Unix socket failed: {expected} was expected, {found:?} was found"
+    )]
     Handshake {
         /// What the handshake requires here.
         expected: String,
@@ -100,7 +102,9 @@ pub enum LinkError {
     #[error("an empty frame inside bulk data")]
     BulkEmptyFrame,
     /// Our own source of bulk data ended early or failed.
-    #[error("the data to be sent ended after {found} of {announced} bytes, or cannot be read: {source}")]
+    #[error(
+        "the data to be sent ended after {found} of {announced} bytes, or cannot be read: {source}"
+    )]
     Source {
         /// The length announced.
         announced: u64,

@@ -135,10 +135,6 @@ impl Link {
     pub(crate) fn break_sending(&mut self) {
         self.send_broken = true;
     }
-
-    pub(crate) fn is_receive_broken(&self) -> bool {
-        self.receive_broken
-    }
 }
 
 /// Tells the codec's complaints apart from the socket's.

@@ -43,9 +43,7 @@ impl Listener {
             Address::Vsock { cid, port } => {
                 Kind::Vsock(VsockListener::bind(VsockAddr::new(*cid, *port)).map_err(refuse)?)
             }
-            Address::Unix(path) => {
-                Kind::Unix(bind_unix(path).await.map_err(refuse)?, path.clone())
-            }
+            Address::Unix(path) => Kind::Unix(bind_unix(path).await.map_err(refuse)?, path.clone()),
             Address::Tcp { host, port } => {
                 Kind::Tcp(TcpListener::bind((host.as_str(), *port)).await.map_err(refuse)?)
             }

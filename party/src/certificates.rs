@@ -51,7 +51,11 @@ pub struct Authority {
 
 impl Authority {
     /// Makes a new authority for a party.
-    pub fn generate(role: Role, name: &PartyName, now: Timestamp) -> Result<Self, CertificateError> {
+    pub fn generate(
+        role: Role,
+        name: &PartyName,
+        now: Timestamp,
+    ) -> Result<Self, CertificateError> {
         Self::new(role, name, KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?, now)
     }
 
@@ -90,7 +94,11 @@ impl Authority {
     }
 
     /// A certificate for the service at `address`.
-    pub fn server(&self, address: &ServiceAddress, now: Timestamp) -> Result<Pair, CertificateError> {
+    pub fn server(
+        &self,
+        address: &ServiceAddress,
+        now: Timestamp,
+    ) -> Result<Pair, CertificateError> {
         let mut params = params(format!("service at {}", address.host()), LEAF_YEARS, now)?;
         params.subject_alt_names = alternative_names(address)?;
         self.leaf(params, ExtendedKeyUsagePurpose::ServerAuth)

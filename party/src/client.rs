@@ -49,7 +49,9 @@ pub enum ClientError {
         role: crate::names::Role,
     },
     /// Nobody answers.
-    #[error("{peer} cannot be reached at {address}: {why}; is its service running, and the address right?")]
+    #[error(
+        "{peer} cannot be reached at {address}: {why}; is its service running, and the address right?"
+    )]
     Unreachable {
         /// Its name.
         peer: String,
@@ -71,7 +73,9 @@ pub enum ClientError {
         why: String,
     },
     /// The peer does not know this party.
-    #[error("{peer} at {address} does not accept this party ({why}): ask it to add this party's enrolment.cloister")]
+    #[error(
+        "{peer} at {address} does not accept this party ({why}): ask it to add this party's enrolment.cloister"
+    )]
     NotEnrolled {
         /// Its name.
         peer: String,
@@ -91,7 +95,9 @@ pub enum ClientError {
         refusal: Refusal,
     },
     /// The peer answered with an HTTP status and no refusal.
-    #[error("{peer} answered with status {status} to {path}: its service may be of another version")]
+    #[error(
+        "{peer} answered with status {status} to {path}: its service may be of another version"
+    )]
     Status {
         /// Its name.
         peer: String,
@@ -206,7 +212,11 @@ impl Client {
     }
 
     /// GET of CBOR of at most `limit` bytes.
-    pub fn get_cbor<T: DeserializeOwned>(&self, path: &str, limit: usize) -> Result<T, ClientError> {
+    pub fn get_cbor<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        limit: usize,
+    ) -> Result<T, ClientError> {
         let answer = self.call(Method::GET, path, &[], ())?;
         self.cbor(path, answer, limit)
     }
@@ -304,9 +314,7 @@ impl Client {
         let refusal = refusal.and_then(|body| cbor::decode(&body, body.len()).ok());
         match refusal {
             Some(refusal) => ClientError::Refused { peer: self.peer.clone(), status, refusal },
-            None => {
-                ClientError::Status { peer: self.peer.clone(), path: path.to_owned(), status }
-            }
+            None => ClientError::Status { peer: self.peer.clone(), path: path.to_owned(), status },
         }
     }
 

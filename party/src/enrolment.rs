@@ -5,13 +5,9 @@
 //! belongs to who it says is settled by people, who compare its fingerprint over
 //! another channel before they add it.
 
-use cloister_protocol::{
-    KeyId, Kind, PublicKey, Signed,
-    limits,
-    signed::SignedError,
-};
+use cloister_protocol::{KeyId, Kind, PublicKey, Signed, limits, signed::SignedError};
 use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use thiserror::Error;
@@ -55,10 +51,14 @@ impl Kind for Enrolment {
 #[non_exhaustive]
 pub enum EnrolmentError {
     /// The envelope or payload: altered, of another kind, or with a name that no party can have.
-    #[error("this is not a valid enrolment: {0}; ask the party to send its enrolment.cloister again")]
+    #[error(
+        "this is not a valid enrolment: {0}; ask the party to send its enrolment.cloister again"
+    )]
     Signed(#[from] SignedError),
     /// Signed by a key other than the one it introduces.
-    #[error("this enrolment introduces key {introduced:?} but is signed by {signer:?}: do not accept it")]
+    #[error(
+        "this enrolment introduces key {introduced:?} but is signed by {signer:?}: do not accept it"
+    )]
     Signer {
         /// The key in it.
         introduced: KeyId,
@@ -66,7 +66,9 @@ pub enum EnrolmentError {
         signer: KeyId,
     },
     /// Of another version.
-    #[error("this enrolment has version {0}, this build reads version {VERSION}: use builds of the same age")]
+    #[error(
+        "this enrolment has version {0}, this build reads version {VERSION}: use builds of the same age"
+    )]
     Version(u32),
     /// A member that its role requires is missing, or one is there that its role excludes.
     #[error("this enrolment of an {role} is inconsistent: {why}")]

@@ -89,10 +89,14 @@ mod rfc3339 {
 #[non_exhaustive]
 pub enum HomeError {
     /// There is something already.
-    #[error("{0} exists and is not empty: choose another directory, a party's keys are never overwritten")]
+    #[error(
+        "{0} exists and is not empty: choose another directory, a party's keys are never overwritten"
+    )]
     Exists(PathBuf),
     /// There is no party.
-    #[error("{0} is not a party's home (it has no identity.toml): make one with `cloister ROLE init`")]
+    #[error(
+        "{0} is not a party's home (it has no identity.toml): make one with `cloister ROLE init`"
+    )]
     NotAHome(PathBuf),
     /// The home is of another role.
     #[error("{path} is the home of an {found}, where that of an {expected} is needed")]
@@ -121,7 +125,9 @@ pub enum HomeError {
         source: io::Error,
     },
     /// A key can be read by others.
-    #[error("{path} holds a private key and has mode {mode:o}: others may have read it. If not, run `chmod 600`")]
+    #[error(
+        "{path} holds a private key and has mode {mode:o}: others may have read it. If not, run `chmod 600`"
+    )]
     KeyMode {
         /// Which.
         path: PathBuf,
@@ -152,7 +158,9 @@ pub enum HomeError {
     #[error(transparent)]
     Peers(#[from] PeersError),
     /// There is no such peer.
-    #[error("no peer is called {name}: known are [{known}]; add its enrolment with `cloister peer add`")]
+    #[error(
+        "no peer is called {name}: known are [{known}]; add its enrolment with `cloister peer add`"
+    )]
     NoPeer {
         /// The name asked for.
         name: String,
@@ -186,8 +194,12 @@ impl Home {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(file(parent))?;
-        // A temporary directory has mode 0700 and goes away if anything fails.
-        let new = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).map_err(file(parent))?;
+        // A temporary directory goes away if anything fails.
+        let new = tempfile::Builder::new()
+            .prefix(".new-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(parent)
+            .map_err(file(parent))?;
         write_party(new.path(), party, Timestamp::now())?;
         fs::rename(new.path(), path).map_err(file(path))?;
         drop(new.keep());

@@ -222,8 +222,17 @@ mod tests {
             assert_eq!(good.parse::<ServiceAddress>().unwrap().to_string(), good);
         }
         for bad in [
-            "http://a:1", "https://a", "https://a:", "https://:1", "https://a:65536", "https://a:1/",
-            "https://a/b:1", "https://u@a:1", "https://::1:1", "https://[a]:1", "https://a b:1",
+            "http://a:1",
+            "https://a",
+            "https://a:",
+            "https://:1",
+            "https://a:65536",
+            "https://a:1/",
+            "https://a/b:1",
+            "https://u@a:1",
+            "https://::1:1",
+            "https://[a]:1",
+            "https://a b:1",
         ] {
             assert!(bad.parse::<ServiceAddress>().is_err(), "{bad}");
         }

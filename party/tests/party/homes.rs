@@ -1,14 +1,12 @@
 //! Homes and enrolments: what is made, and what is refused.
 
-mod common;
-
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use crate::common::{accept, party};
 use cloister_party::{
     Enrolment, EnrolmentError, Home, HomeError, NewParty, Role, write_atomically,
 };
 use cloister_protocol::{Kind, PublicKey, Signed, SigningKey};
-use common::{accept, party};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -16,9 +14,7 @@ use serde_bytes::ByteBuf;
 fn a_home_keeps_its_secrets_and_opens_again() {
     let root = tempfile::tempdir().unwrap();
     let owner = party(root.path(), Role::Owner, "owner");
-    let mode = |name: &str| {
-        fs::metadata(owner.file(name)).unwrap().permissions().mode() & 0o777
-    };
+    let mode = |name: &str| fs::metadata(owner.file(name)).unwrap().permissions().mode() & 0o777;
     for key in ["identity.key", "broker.key", "tls/ca.key", "tls/server.key", "tls/client.key"] {
         assert_eq!(mode(key), 0o600, "{key}");
     }
@@ -72,14 +68,14 @@ fn a_home_is_never_made_over_something_or_against_its_role() {
 
 /// An enrolment as somebody might write it who does not use our types.
 #[derive(Clone, Serialize, Deserialize)]
-struct Forged {
+pub struct Forged {
     version: u32,
     role: String,
-    name: String,
+    pub name: String,
     key: PublicKey,
     broker_key: Option<PublicKey>,
     population: Option<String>,
-    tls_ca: ByteBuf,
+    pub tls_ca: ByteBuf,
     address: Option<String>,
 }
 
@@ -88,7 +84,7 @@ impl Kind for Forged {
 }
 
 /// A correct enrolment of a host that nobody knows yet, and its key.
-fn forged(root: &std::path::Path) -> (Forged, SigningKey) {
+pub fn forged(root: &std::path::Path) -> (Forged, SigningKey) {
     let host = party(root, Role::Host, "forger");
     let forged = Forged {
         version: 1,

@@ -1,7 +1,5 @@
 //! Who may call whom, with real sockets and real certificates.
 
-mod common;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -10,8 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::common::{Service, accept, ask_who, party, party_at};
+use crate::homes::forged;
 use cloister_party::{Client, ClientError, Role, certificates::Authority, write_atomically};
-use common::{Service, accept, ask_who, party, party_at};
+use cloister_protocol::Signed;
 use jiff::{Timestamp, ToSpan};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -59,6 +59,33 @@ fn an_enrolment_counts_at_once_and_its_removal_too() {
 }
 
 #[test]
+fn a_file_that_makes_callers_ambiguous_makes_neither_known() {
+    let root = tempfile::tempdir().unwrap();
+    let host = party(root.path(), Role::Host, "host");
+    let owner = party(root.path(), Role::Owner, "owner");
+    let orchestrator = party(root.path(), Role::Orchestrator, "orchestrator");
+    accept(&host, &owner);
+    accept(&host, &orchestrator);
+    let _service = Service::start(&host);
+    let (peer, other) = (accept(&owner, &host), accept(&orchestrator, &host));
+    assert_eq!(ask_who(&owner, &peer).unwrap(), "owner");
+
+    // Somebody puts a file there by hand that claims the owner's authority.
+    let (mut forged, key) = forged(root.path());
+    forged.tls_ca = owner.myself().authority().to_vec().into();
+    let bytes = Signed::sign(&forged, &key).unwrap();
+    let file = host.peers_directory().join("forger.cloister");
+    write_atomically(&file, bytes.as_bytes(), 0o644).unwrap();
+    let error = ask_who(&owner, &peer).unwrap_err();
+    assert!(matches!(error, ClientError::NotEnrolled { .. }), "{error}");
+    assert_eq!(ask_who(&orchestrator, &other).unwrap(), "orchestrator");
+
+    // A file that is damaged harms nobody else.
+    write_atomically(&file, b"damaged", 0o644).unwrap();
+    assert_eq!(ask_who(&owner, &peer).unwrap(), "owner");
+}
+
+#[test]
 fn a_caller_without_certificate_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let host = party(root.path(), Role::Host, "host");
@@ -72,8 +99,7 @@ fn a_caller_without_certificate_is_refused() {
         .with_no_client_auth();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream =
-        StreamOwned::new(connection, TcpStream::connect(service.address).unwrap());
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(service.address).unwrap());
     stream.write_all(b"GET /who HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
     let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
     let error = error.get_ref().unwrap().downcast_ref::<rustls::Error>().unwrap();
@@ -111,7 +137,8 @@ fn outdated_certificates_and_those_for_serving_cannot_call() {
     let past = now - (4 * 366 * 24).hours();
     let authority = Authority::from_key(owner.role(), owner.name(), &key, now).unwrap();
     let outdated = authority.client(past).unwrap();
-    write_atomically(&owner.file("tls/client.pem"), outdated.certificate.as_bytes(), 0o644).unwrap();
+    write_atomically(&owner.file("tls/client.pem"), outdated.certificate.as_bytes(), 0o644)
+        .unwrap();
     write_atomically(&owner.file("tls/client.key"), outdated.key.as_bytes(), 0o600).unwrap();
     let error = ask_who(&owner, &peer).unwrap_err();
     assert!(error.to_string().contains("CertificateExpired"), "{error}");
