@@ -1,0 +1,33 @@
+//! Runs a compute component so that it can do nothing but compute.
+//!
+//! A component is offered ([`offer`]): its structure is checked before it is compiled,
+//! and an import outside `compute/wit/world.wit` is refused by name. A [`Pool`] then
+//! runs it in worker processes ([`worker`]) that hold one descriptor and may make a
+//! handful of system calls. Each privacy unit gets a fresh instance, its own fuel and
+//! its own random stream; what comes back is an update or nothing, and never a reason.
+//! Results depend on the component, the model, the unit's rows and the settings:
+//! not on the number of workers, on the order of units, or on the clock.
+//!
+//! The caller decides what an update is worth: clipping, summing and noise are in
+//! `cloister-privacy`.
+
+mod engine;
+pub mod fuel;
+mod instance;
+mod limits;
+pub mod offer;
+#[cfg(feature = "package")]
+pub mod package;
+mod pool;
+mod protocol;
+mod random;
+mod tensors;
+mod units;
+pub mod worker;
+
+pub use limits::{
+    Limits, MAX_COMPONENT_BYTES, MAX_MODEL_ELEMENTS, MAX_PARAMETERS, MAX_UNIT_ELEMENTS,
+};
+pub use offer::{Compiled, Description, OfferError, Parameter, ParameterKind, compile, inspect};
+pub use pool::{Pool, PoolError, Settings};
+pub use units::UnitRows;

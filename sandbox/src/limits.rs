@@ -1,0 +1,69 @@
+//! Every limit of the sandbox, with its reason.
+
+use serde::{Deserialize, Serialize};
+
+/// Largest component. Rust trainers take 30 KB; compiling takes a second per MB.
+pub const MAX_COMPONENT_BYTES: usize = 4 << 20;
+
+/// Largest model or update, in elements: 64 MiB of `f32`.
+pub const MAX_MODEL_ELEMENTS: usize = 16 << 20;
+
+/// Largest unit, features and targets together, in elements: 16 MiB of `f32`.
+pub const MAX_UNIT_ELEMENTS: usize = 4 << 20;
+
+/// Most parameters that a component may declare.
+pub const MAX_PARAMETERS: usize = 64;
+
+/// Longest text that a component may say about itself or a parameter, in bytes.
+pub(crate) const MAX_TEXT_BYTES: usize = 256;
+
+/// Most core modules in a component. `wit-component` makes three: the program, and
+/// two small ones that tie the knot between its imports and its memory.
+pub(crate) const MAX_CORE_MODULES: usize = 3;
+
+/// Most core instances: those of the modules, and the bundles of imports they take.
+pub(crate) const MAX_CORE_INSTANCES: u32 = 32;
+
+/// Most elements of a guest's tables together: its functions called by pointer.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 10_000;
+
+/// Most bytes that lists and strings may take when they leave a guest in one call.
+/// `write` takes 4 KiB; a description with all its parameters takes less than this.
+pub(crate) const MAX_CALL_BYTES: usize = 256 << 10;
+
+/// Most elements that `read` and `write` take.
+pub(crate) const MAX_PIECE_ELEMENTS: usize = 1024;
+
+/// The guest's stack. Rust guests keep their own stack of 32 KiB in linear memory.
+pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// What a frame between a pool and its worker may hold: the largest message is the
+/// compiled component, about ten times the component's size.
+pub(crate) const MAX_FRAME_BYTES: usize = 96 << 20;
+
+/// How much one instance may use. Part of the job, the same for every unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Fuel of one unit's update; see [`crate::fuel`].
+    pub fuel_per_unit: u64,
+    /// Fuel of `describe`, `init` and `score`, which see public things only.
+    pub fuel_public: u64,
+    /// Linear memory of one instance, in bytes.
+    pub guest_memory_bytes: usize,
+    /// Tensors of one instance, model and rows included, in bytes.
+    pub tensor_bytes: usize,
+    /// Private memory of a worker process beyond the two above, in bytes.
+    pub worker_memory_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel_per_unit: 10_000_000,
+            fuel_public: 1_000_000_000,
+            guest_memory_bytes: 4 << 20,
+            tensor_bytes: 128 << 20,
+            worker_memory_bytes: 256 << 20,
+        }
+    }
+}

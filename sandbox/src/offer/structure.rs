@@ -1,0 +1,98 @@
+//! What a component is made of, read before anything is compiled.
+//!
+//! Nested components are refused: calls between components run code of the runtime
+//! that is not metered by fuel, and the tools that make trainers do not need them.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+use super::{OfferError, RANDOM, TENSORS, TYPES};
+use crate::limits::MAX_CORE_MODULES;
+
+/// Names at the top of a world are types that it uses from an interface.
+const USED_TYPES: [&str; 3] = ["tensor", "param", "description"];
+
+/// Refuses unknown imports, too many modules, and parts that trainers do not have.
+pub(super) fn check(bytes: &[u8]) -> Result<(), OfferError> {
+    let mut modules = 0;
+    let mut depth = 0usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(not_a_component)? {
+            Payload::Version { encoding, .. } if depth == 0 && encoding != Encoding::Component => {
+                return Err(OfferError::NotAComponent { reason: "it is a core module".into() });
+            }
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    check_import(import.map_err(not_a_component)?.name.name)?;
+                }
+            }
+            Payload::ModuleSection { .. } => {
+                modules += 1;
+                depth += 1;
+            }
+            Payload::ComponentSection { .. } => return forbidden("a nested component"),
+            Payload::ComponentStartSection { .. } => return forbidden("a start function"),
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    if modules > MAX_CORE_MODULES {
+        return forbidden(&format!("{modules} core modules (at most {MAX_CORE_MODULES})"));
+    }
+    Ok(())
+}
+
+fn check_import(name: &str) -> Result<(), OfferError> {
+    if [TENSORS, RANDOM, TYPES].contains(&name) || USED_TYPES.contains(&name) {
+        return Ok(());
+    }
+    Err(OfferError::ForbiddenImport { name: printable(name) })
+}
+
+/// A name that is safe to show: what is not printable ASCII becomes `?`, and it is cut.
+pub(super) fn printable(name: &str) -> String {
+    name.chars().take(128).map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect()
+}
+
+fn forbidden(part: &str) -> Result<(), OfferError> {
+    Err(OfferError::ForbiddenPart { found: part.into() })
+}
+
+fn not_a_component(error: wasmparser::BinaryReaderError) -> OfferError {
+    OfferError::NotAComponent { reason: error.message().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_wat(wat: &str) -> Result<(), OfferError> {
+        check(&wat::parse_str(wat).unwrap())
+    }
+
+    #[test]
+    fn a_core_module_is_not_a_component() {
+        let error = check_wat("(module)").unwrap_err();
+        assert!(matches!(error, OfferError::NotAComponent { .. }), "{error}");
+        let error = check(b"\x7fELF").unwrap_err();
+        assert!(matches!(error, OfferError::NotAComponent { .. }), "{error}");
+    }
+
+    #[test]
+    fn wasi_is_refused_by_name() {
+        let error =
+            check_wat(r#"(component (import "wasi:cli/stdout@0.2.0" (instance)))"#).unwrap_err();
+        assert!(error.to_string().contains("wasi:cli/stdout@0.2.0"), "{error}");
+    }
+
+    #[test]
+    fn nested_components_and_many_modules_are_refused() {
+        for wat in [
+            "(component (component))",
+            "(component (core module) (core module) (core module) (core module))",
+        ] {
+            let error = check_wat(wat).unwrap_err();
+            assert!(matches!(error, OfferError::ForbiddenPart { .. }), "{error}");
+        }
+        check_wat("(component (core module) (core module) (core module))").unwrap();
+    }
+}

@@ -1,0 +1,249 @@
+//! One worker process, as the pool sees it: a child and a channel that never blocks.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::limits::MAX_MODEL_ELEMENTS;
+use crate::protocol::{NOTHING, READY, VALUES, number, values};
+
+/// How long a process may take to start: the machine may be busy.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Read at once from a worker.
+const READ_BYTES: usize = 64 << 10;
+
+/// Most bytes that are sent to a worker before its answers are looked at.
+const SEND_BYTES: usize = 256 << 10;
+
+/// Starts workers.
+pub(super) struct Launcher {
+    command: Command,
+    setup: Vec<u8>,
+}
+
+impl Launcher {
+    pub(super) fn new(mut command: Command, setup: Vec<u8>) -> Self {
+        command.env_clear();
+        Self { command, setup }
+    }
+
+    /// Starts a worker and waits until it is confined and has loaded the component.
+    pub(super) fn launch(&mut self) -> io::Result<Process> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let child = self
+            .command
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        // The command keeps our copy of the child's end until it gets something else.
+        self.command.stdin(Stdio::null());
+        let mut process = Process::new(child?, ours);
+        process.outgoing.extend_from_slice(&self.setup);
+        let deadline = Instant::now() + START_PATIENCE;
+        match process.receive(4, deadline).and_then(|b| number(b, 0)) {
+            Some(READY) => {
+                process.consume(4);
+                Ok(process)
+            }
+            _ => Err(io::Error::other("it ended before it was ready")),
+        }
+    }
+}
+
+/// A worker process. Dropping it kills it.
+pub(super) struct Process {
+    child: Child,
+    channel: UnixStream,
+    outgoing: Vec<u8>,
+    sent: usize,
+    incoming: Vec<u8>,
+    consumed: usize,
+    /// Units sent and not yet answered, in order; the first one is running.
+    pub(super) in_flight: VecDeque<usize>,
+    /// When the worker last said something, or was given work while idle.
+    pub(super) last_progress: Instant,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if the child is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Process {
+    fn new(child: Child, channel: UnixStream) -> Self {
+        Self {
+            child,
+            channel,
+            outgoing: Vec::new(),
+            sent: 0,
+            incoming: Vec::new(),
+            consumed: 0,
+            in_flight: VecDeque::new(),
+            last_progress: Instant::now(),
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn channel(&self) -> &UnixStream {
+        &self.channel
+    }
+
+    /// Where frames are appended that [`Process::send`] will send.
+    pub(super) fn outgoing(&mut self) -> &mut Vec<u8> {
+        if self.sent == self.outgoing.len() {
+            self.outgoing.clear();
+            self.sent = 0;
+        }
+        &mut self.outgoing
+    }
+
+    /// Bytes not yet sent.
+    pub(super) fn unsent(&self) -> usize {
+        self.outgoing.len() - self.sent
+    }
+
+    /// What to wait for.
+    pub(super) fn interest(&self) -> PollFlags {
+        if self.unsent() > 0 { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
+    }
+
+    /// Sends what the channel takes now.
+    pub(super) fn send(&mut self) -> io::Result<()> {
+        let end = self.outgoing.len().min(self.sent + SEND_BYTES);
+        while self.sent < end {
+            match (&self.channel).write(&self.outgoing[self.sent..end]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.sent += count,
+                Err(error) if would_block(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives what is there, at most so much that `limit` bytes wait to be consumed.
+    /// `false` when the worker has closed its end.
+    pub(super) fn receive_now(&mut self, limit: usize) -> io::Result<bool> {
+        self.incoming.drain(..self.consumed);
+        self.consumed = 0;
+        let mut buffer = [0; READ_BYTES];
+        while self.incoming.len() < limit {
+            let room = READ_BYTES.min(limit - self.incoming.len());
+            match (&self.channel).read(&mut buffer[..room]) {
+                Ok(0) => return Ok(false),
+                Ok(count) => {
+                    self.incoming.extend_from_slice(&buffer[..count]);
+                    self.last_progress = Instant::now();
+                    if count < room {
+                        break;
+                    }
+                }
+                Err(error) if would_block(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What has been received and not consumed.
+    pub(super) fn received(&self) -> &[u8] {
+        &self.incoming[self.consumed..]
+    }
+
+    pub(super) fn consume(&mut self, count: usize) {
+        self.consumed += count;
+    }
+
+    /// Waits for exactly `count` bytes, sending what is to be sent. `None` if the worker
+    /// dies or the deadline passes.
+    fn receive(&mut self, count: usize, deadline: Instant) -> Option<&[u8]> {
+        while self.received().len() < count {
+            let left = deadline.checked_duration_since(Instant::now())?;
+            wait(&mut [PollFd::new(&self.channel, self.interest())], left).ok()?;
+            let broken = self.send().is_err();
+            let open = self.receive_now(count).ok()?;
+            if self.received().len() < count && (broken || !open) {
+                return None;
+            }
+        }
+        Some(&self.received()[..count])
+    }
+
+    /// Waits for an answer with `expected` values after `head`. The outer `None` means that
+    /// the worker is gone or does not keep to the protocol.
+    pub(super) fn answer(
+        &mut self,
+        head: &[u32],
+        expected: usize,
+        patience: Duration,
+    ) -> Option<Option<Vec<f32>>> {
+        let deadline = Instant::now() + patience;
+        let length = 4 * (head.len() + 1);
+        let found = self.receive(length, deadline)?;
+        if head.iter().enumerate().any(|(i, n)| number(found, i) != Some(*n)) {
+            return None;
+        }
+        let tag = number(found, head.len())?;
+        self.consume(length);
+        match tag {
+            NOTHING => Some(None),
+            VALUES => self.finite_values(expected, deadline).map(Some),
+            _ => None,
+        }
+    }
+
+    /// Waits for the first model: its shape, then its values.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn first_model(
+        &mut self,
+        patience: Duration,
+    ) -> Option<Option<((u32, u32), Vec<f32>)>> {
+        let deadline = Instant::now() + patience;
+        let head = self.receive(12, deadline)?;
+        let [tag, rows, columns] = [number(head, 0)?, number(head, 1)?, number(head, 2)?];
+        self.consume(12);
+        let elements = (rows as usize).checked_mul(columns as usize)?;
+        match tag {
+            NOTHING => Some(None),
+            VALUES if elements <= MAX_MODEL_ELEMENTS => {
+                let model = self.finite_values(elements, deadline)?;
+                Some(Some(((rows, columns), model)))
+            }
+            _ => None,
+        }
+    }
+
+    fn finite_values(&mut self, count: usize, deadline: Instant) -> Option<Vec<f32>> {
+        let bytes = self.receive(4 * count, deadline)?;
+        let values: Vec<f32> = values(bytes).collect();
+        self.consume(4 * count);
+        values.iter().all(|value| value.is_finite()).then_some(values)
+    }
+}
+
+/// Waits until a channel is ready or the time is over.
+pub(super) fn wait(channels: &mut [PollFd<'_>], left: Duration) -> io::Result<()> {
+    let left = Timespec::try_from(left).ok();
+    match poll(channels, left.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
