@@ -9,8 +9,8 @@ use tokio_vsock::VMADDR_CID_ANY;
 ///
 /// | written | meaning |
 /// |---|---|
-/// | `vsock://CID:PORT` | AF_VSOCK; what a host connects to |
-/// | `vsock:PORT` | AF_VSOCK on every CID; what an enclave listens on |
+/// | `vsock://CID:PORT` | `AF_VSOCK`; what a host connects to |
+/// | `vsock:PORT` | `AF_VSOCK` on every CID; what an enclave listens on |
 /// | `unix:PATH` | a Unix socket with the hybrid handshake (`CONNECT port`, `OK n`) of Firecracker, Cloud Hypervisor and vhost-device-vsock |
 /// | `tcp://HOST:PORT` | TCP, for confidential VMs without vsock; `tcp:HOST:PORT` is read, too |
 ///
@@ -22,7 +22,7 @@ use tokio_vsock::VMADDR_CID_ANY;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// AF_VSOCK.
+    /// `AF_VSOCK`.
     Vsock {
         /// Context id of the enclave; `VMADDR_CID_ANY` when listening.
         cid: u32,

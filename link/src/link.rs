@@ -139,7 +139,8 @@ impl Link {
 
 /// Tells the codec's complaints apart from the socket's.
 fn refusal(error: io::Error, limit: usize) -> LinkError {
-    if error.get_ref().is_some_and(|inner| inner.is::<LengthDelimitedCodecError>()) {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<LengthDelimitedCodecError>());
+    if inner.is_some() {
         return LinkError::FrameTooLong { limit };
     }
     match error.kind() {

@@ -1,15 +1,17 @@
 //! A blocking client of one peer's service.
 
+mod error;
+
 use std::{
     cell::Cell,
+    fmt,
     io::{self, Read},
     rc::Rc,
     time::Duration,
 };
 
-use cloister_protocol::{cbor, cbor::CborError, frames::Refusal};
+use cloister_protocol::{cbor, cbor::CborError};
 use serde::{Serialize, de::DeserializeOwned};
-use thiserror::Error;
 use ureq::{
     Agent, AsSendBody, Body, SendBody,
     http::{HeaderMap, Method, Request, Response, header},
@@ -24,123 +26,16 @@ use crate::{
     tls,
 };
 
+pub use error::ClientError;
+
 /// How long reaching a service may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a service may stay silent. Long polls (20 s) stay well below.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 /// The most bytes of a JSON answer.
 const JSON: u64 = 8 * 1024 * 1024;
 /// The most bytes of a refusal.
 const REFUSAL: u64 = 64 * 1024;
-
-/// Why a request failed.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// Certificates of this party cannot be read.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The peer offers no service.
-    #[error("{peer} is an {role} and has no service to call")]
-    NoService {
-        /// Its name.
-        peer: String,
-        /// Its role.
-        role: crate::names::Role,
-    },
-    /// Nobody answers.
-    #[error(
-        "{peer} cannot be reached at {address}: {why}; is its service running, and the address right?"
-    )]
-    Unreachable {
-        /// Its name.
-        peer: String,
-        /// Where it should be.
-        address: String,
-        /// What happened.
-        why: String,
-    },
-    /// Somebody else answers, or the peer with an outdated certificate.
-    #[error(
-        "what answers at {address} is not {peer} as it is enrolled here ({why}): ask it for its current enrolment, or to renew its certificate"
-    )]
-    NotThePeer {
-        /// Its name.
-        peer: String,
-        /// Where it should be.
-        address: String,
-        /// What is wrong with the certificate.
-        why: String,
-    },
-    /// The peer does not know this party.
-    #[error(
-        "{peer} at {address} does not accept this party ({why}): ask it to add this party's enrolment.cloister"
-    )]
-    NotEnrolled {
-        /// Its name.
-        peer: String,
-        /// Where it is.
-        address: String,
-        /// What it said.
-        why: String,
-    },
-    /// The peer said no, and why.
-    #[error("{peer} refused: {} ({})", refusal.message, refusal.code)]
-    Refused {
-        /// Its name.
-        peer: String,
-        /// The HTTP status.
-        status: u16,
-        /// The reason.
-        refusal: Refusal,
-    },
-    /// The peer answered with an HTTP status and no refusal.
-    #[error(
-        "{peer} answered with status {status} to {path}: its service may be of another version"
-    )]
-    Status {
-        /// Its name.
-        peer: String,
-        /// What was asked for.
-        path: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// The answer is not what was expected.
-    #[error("the answer of {peer} to {path} cannot be used: {why}")]
-    Answer {
-        /// Its name.
-        peer: String,
-        /// What was asked for.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// What was to be sent cannot be read.
-    #[error("the data to be sent cannot be read: {0}")]
-    Source(io::Error),
-}
-
-impl ClientError {
-    /// The peer's refusal, if it gave one.
-    #[must_use]
-    pub fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused { refusal, .. } => Some(refusal),
-            _ => None,
-        }
-    }
-
-    /// Whether the same request may succeed later: the peer was not reached, or failed itself.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => true,
-            Self::Status { status, .. } | Self::Refused { status, .. } => *status >= 500,
-            _ => false,
-        }
-    }
-}
 
 /// Calls one peer: shows this party's certificate, and trusts that peer's authority only.
 pub struct Client {
@@ -299,7 +194,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(body).map_err(|error| self.answer(path, error))?;
+        let request = request.body(body).map_err(|error| self.answer(path, &error))?;
         let answer = self.agent.run(request).map_err(|error| self.explain(path, error))?;
         if answer.status().is_success() {
             return Ok(answer);
@@ -327,7 +222,7 @@ impl Client {
         match answer.into_body().into_with_config().limit(limit).read_to_vec() {
             Ok(bytes) => Ok(bytes),
             Err(ureq::Error::BodyExceedsLimit(_)) => {
-                Err(self.answer(path, format!("it is longer than {limit} bytes")))
+                Err(self.answer(path, &format_args!("it is longer than {limit} bytes")))
             }
             Err(error) => Err(self.explain(path, error)),
         }
@@ -339,7 +234,7 @@ impl Client {
         answer: Response<Body>,
     ) -> Result<T, ClientError> {
         let bytes = self.bytes(path, answer, JSON)?;
-        serde_json::from_slice(&bytes).map_err(|error| self.answer(path, error))
+        serde_json::from_slice(&bytes).map_err(|error| self.answer(path, &error))
     }
 
     fn cbor<T: DeserializeOwned>(
@@ -349,10 +244,10 @@ impl Client {
         limit: usize,
     ) -> Result<T, ClientError> {
         let bytes = self.bytes(path, answer, limit as u64)?;
-        cbor::decode(&bytes, limit).map_err(|error: CborError| self.answer(path, error))
+        cbor::decode(&bytes, limit).map_err(|error: CborError| self.answer(path, &error))
     }
 
-    fn answer(&self, path: &str, why: impl ToString) -> ClientError {
+    fn answer(&self, path: &str, why: &dyn fmt::Display) -> ClientError {
         let (peer, path) = (self.peer.clone(), path.to_owned());
         ClientError::Answer { peer, path, why: why.to_string() }
     }
@@ -372,7 +267,7 @@ impl Client {
                 | ureq::Error::ConnectionFailed => {
                     ClientError::Unreachable { peer, address, why: error.to_string() }
                 }
-                other => self.answer(path, other),
+                other => self.answer(path, &other),
             },
         }
     }

@@ -85,8 +85,8 @@ pub enum EnrolmentError {
 
 impl Enrolment {
     /// Verifies an enrolment in all that can be known from itself.
-    pub fn open(signed: &Signed<Self>) -> Result<Self, EnrolmentError> {
-        let verified = signed.open_by_anyone()?;
+    pub fn open(envelope: &Signed<Self>) -> Result<Self, EnrolmentError> {
+        let verified = envelope.open_by_anyone()?;
         let (introduced, signer) = (verified.value.key.id(), verified.signer.id());
         if introduced != signer {
             return Err(EnrolmentError::Signer { introduced, signer });

@@ -13,43 +13,32 @@
 //! them; directories have mode 0700. A home is made under another name and renamed
 //! when it is complete.
 
+mod create;
+mod error;
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use cloister_protocol::{KeyId, PublicKey, Signed, SigningKey, keys::KeyError};
+use cloister_protocol::{KeyId, PublicKey, Signed, SigningKey};
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
-    certificates::{Authority, CertificateError, Pair},
-    enrolment::{self, Enrolment, EnrolmentError},
+    enrolment::Enrolment,
     files::{create_private_directory, sync_directory, write_atomically},
     names::{PartyName, Role, ServiceAddress},
-    peers::{self, Peer, Peers, PeersError},
+    peers::{self, Peer, Peers},
 };
 
-const SECRET: u32 = 0o600;
-const PUBLIC: u32 = 0o644;
+pub use create::NewParty;
+pub use error::HomeError;
 
-/// What a party is to be.
-#[derive(Clone, Debug)]
-pub struct NewParty {
-    /// Its role.
-    pub role: Role,
-    /// Its name.
-    pub name: PartyName,
-    /// Where others reach its service: required of owners and hosts, and of nobody else.
-    pub address: Option<ServiceAddress>,
-    /// What its data are about: required of owners, and of nobody else.
-    pub population: Option<String>,
-}
+const PUBLIC: u32 = 0o644;
 
 /// What `identity.toml` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,91 +73,6 @@ mod rfc3339 {
     }
 }
 
-/// Why a home cannot be made or used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum HomeError {
-    /// There is something already.
-    #[error(
-        "{0} exists and is not empty: choose another directory, a party's keys are never overwritten"
-    )]
-    Exists(PathBuf),
-    /// There is no party.
-    #[error(
-        "{0} is not a party's home (it has no identity.toml): make one with `cloister ROLE init`"
-    )]
-    NotAHome(PathBuf),
-    /// The home is of another role.
-    #[error("{path} is the home of an {found}, where that of an {expected} is needed")]
-    WrongRole {
-        /// Which.
-        path: PathBuf,
-        /// What is needed.
-        expected: Role,
-        /// What it is.
-        found: Role,
-    },
-    /// What is asked for does not suit the role.
-    #[error("an {role} cannot be made like this: {why}")]
-    Role {
-        /// The role.
-        role: Role,
-        /// The rule that was broken.
-        why: &'static str,
-    },
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A key can be read by others.
-    #[error(
-        "{path} holds a private key and has mode {mode:o}: others may have read it. If not, run `chmod 600`"
-    )]
-    KeyMode {
-        /// Which.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// A file is damaged.
-    #[error("{path} is damaged: {why}; restore it from a backup")]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// A key cannot be made or used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A certificate cannot be made.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// An enrolment to be added is not valid.
-    #[error(transparent)]
-    Enrolment(#[from] EnrolmentError),
-    /// The enrolment to be added is this party's own.
-    #[error("that is the enrolment of this party itself")]
-    Myself,
-    /// The peers cannot be known, or one to be added conflicts with one known.
-    #[error(transparent)]
-    Peers(#[from] PeersError),
-    /// There is no such peer.
-    #[error(
-        "no peer is called {name}: known are [{known}]; add its enrolment with `cloister peer add`"
-    )]
-    NoPeer {
-        /// The name asked for.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-}
-
 /// A party's home directory. Keys are read when they are needed and not kept.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -179,34 +83,6 @@ pub struct Home {
 }
 
 impl Home {
-    /// Makes a new party in `path`, which must not exist or be empty.
-    pub fn create(path: &Path, party: &NewParty) -> Result<Self, HomeError> {
-        check(party)?;
-        let occupied = fs::read_dir(path).map(|mut entries| entries.next().is_some());
-        match occupied {
-            Ok(false) => {}
-            Ok(true) => return Err(HomeError::Exists(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(file(path)(error)),
-        }
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(parent).map_err(file(parent))?;
-        // A temporary directory goes away if anything fails.
-        let new = tempfile::Builder::new()
-            .prefix(".new-")
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(parent)
-            .map_err(file(parent))?;
-        write_party(new.path(), party, Timestamp::now())?;
-        fs::rename(new.path(), path).map_err(file(path))?;
-        drop(new.keep());
-        sync_directory(parent).map_err(file(parent))?;
-        Self::open(path)
-    }
-
     /// Opens the party in `path`.
     pub fn open(path: &Path) -> Result<Self, HomeError> {
         let toml = path.join("identity.toml");
@@ -364,17 +240,6 @@ impl Home {
         sync_directory(&self.peers_directory()).map_err(file(&path))
     }
 
-    /// Makes new certificates for serving and calling, below the same authority, so
-    /// that no peer notices. Services take them up when they are started again.
-    pub fn renew_certificates(&self) -> Result<(), HomeError> {
-        let path = self.path.join("tls/ca.key");
-        let pem = read_secret(&path)?;
-        let pem = std::str::from_utf8(&pem).map_err(damaged(&path))?;
-        let now = Timestamp::now();
-        let authority = Authority::from_key(self.role(), self.name(), pem, now)?;
-        write_leaves(&self.path.join("tls"), &authority, self.identity.address.as_ref(), now)
-    }
-
     /// The directory of the accepted enrolments.
     #[must_use]
     pub fn peers_directory(&self) -> PathBuf {
@@ -407,86 +272,6 @@ impl Home {
 pub(crate) type Certified = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 /// A certificate and its private key, in PEM.
 type CertifiedPem = (Vec<u8>, Zeroizing<Vec<u8>>);
-
-fn check(party: &NewParty) -> Result<(), HomeError> {
-    let refuse = |why| Err(HomeError::Role { role: party.role, why });
-    match (party.role.has_service(), &party.address) {
-        (true, None) => return refuse("it needs the address of its service"),
-        (false, Some(_)) => return refuse("it has no service, so no address"),
-        _ => {}
-    }
-    match (party.role == Role::Owner, &party.population) {
-        (true, None) => refuse("it needs the name of its population"),
-        (false, Some(_)) => refuse("only an owner has a population"),
-        (true, Some(text)) if !enrolment::is_population(text) => {
-            refuse("a population's name has 1 to 128 bytes without control characters")
-        }
-        _ => Ok(()),
-    }
-}
-
-fn write_party(path: &Path, party: &NewParty, now: Timestamp) -> Result<(), HomeError> {
-    let write = |name: &str, bytes: &[u8], mode| {
-        let path = path.join(name);
-        write_atomically(&path, bytes, mode).map_err(file(&path))
-    };
-    for name in ["tls", "peers"] {
-        create_private_directory(&path.join(name)).map_err(file(path))?;
-    }
-    let (key, document) = SigningKey::generate()?;
-    write("identity.key", &document, SECRET)?;
-    let broker_key = match party.role {
-        Role::Owner => {
-            let (broker, document) = SigningKey::generate()?;
-            write("broker.key", &document, SECRET)?;
-            Some(*broker.public())
-        }
-        _ => None,
-    };
-    let authority = Authority::generate(party.role, &party.name, now)?;
-    let certificate = authority.certificate()?;
-    write("tls/ca.pem", certificate.pem().as_bytes(), PUBLIC)?;
-    write("tls/ca.key", authority.key().as_bytes(), SECRET)?;
-    write_leaves(&path.join("tls"), &authority, party.address.as_ref(), now)?;
-    let enrolment = Enrolment {
-        version: enrolment::VERSION,
-        role: party.role,
-        name: party.name.clone(),
-        key: *key.public(),
-        broker_key,
-        population: party.population.clone(),
-        tls_ca: ByteBuf::from(certificate.der().to_vec()),
-        address: party.address.clone(),
-    };
-    write("enrolment.cloister", Signed::sign(&enrolment, &key)?.as_bytes(), PUBLIC)?;
-    let identity = Identity {
-        role: party.role,
-        name: party.name.clone(),
-        address: party.address.clone(),
-        population: party.population.clone(),
-        created: now,
-    };
-    let toml = toml::to_string(&identity).map_err(damaged(&path.join("identity.toml")))?;
-    write("identity.toml", toml.as_bytes(), PUBLIC)
-}
-
-fn write_leaves(
-    tls: &Path,
-    authority: &Authority,
-    address: Option<&ServiceAddress>,
-    now: Timestamp,
-) -> Result<(), HomeError> {
-    let write = |name: &str, pair: &Pair| {
-        let (key, pem) = (tls.join(format!("{name}.key")), tls.join(format!("{name}.pem")));
-        write_atomically(&key, pair.key.as_bytes(), SECRET).map_err(file(&key))?;
-        write_atomically(&pem, pair.certificate.as_bytes(), PUBLIC).map_err(file(&pem))
-    };
-    write("client", &authority.client(now)?)?;
-    match address {
-        Some(address) => write("server", &authority.server(address, now)?),
-        None => Ok(()),
-    }
-}
 
 /// Reads a private key, if only its owner can.
 fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
