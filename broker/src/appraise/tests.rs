@@ -1,0 +1,311 @@
+//! Each rule refuses its own mistake, and no rule is without a test.
+
+use cloister_protocol::{
+    Digest, Id, Signed,
+    brokering::GrantRequest,
+    code::{CodeManifest, Parameter},
+    dataset::{Role, Unit},
+    job::Centring,
+    transcript::Transcript,
+};
+use cloister_simulated::pcr;
+
+use super::*;
+use crate::{
+    ledger::{Issue, Ledger, LedgerError},
+    policy::Amount,
+    scene::{COST, NOW, Scene, header, key, manifest},
+};
+
+/// Appraises and grants, in a ledger where only this scene's nonce is out.
+fn decide(scene: &Scene) -> Result<Appraised, Denial> {
+    let case = scene.case();
+    let appraised = scene.appraise(&case)?;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.sqlite");
+    let mut ledger = Ledger::create(&path, scene.owner.id()).unwrap();
+    ledger.issue_nonce(&scene.nonce, scene.now).unwrap();
+    let keys: Vec<_> = appraised.charges.iter().map(|_| (test_key(), [5; 16])).collect();
+    let issue =
+        Issue { appraised: &appraised, keys: &keys, broker: &scene.broker, now: scene.now };
+    match ledger.grant(&issue) {
+        Ok(_) => Ok(appraised),
+        Err(LedgerError::Denied(denial)) => Err(denial),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn test_key() -> cloister_protocol::dataset::DataKey {
+    cloister_protocol::dataset::DataKey::from_bytes(&[8; 32])
+}
+
+/// The envelope with its last payload byte or its signature altered.
+fn flipped<T: cloister_protocol::Kind>(signed: &Signed<T>) -> Signed<T> {
+    let mut bytes = signed.as_bytes().to_vec();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    Signed::from_bytes(bytes)
+}
+
+/// What is wrong, which rule has to say so, and how it is made wrong.
+type Mutation = (&'static str, Rule, fn(&mut Scene));
+
+const MUTATIONS: &[Mutation] = &[
+    ("no transcript", Rule::Transcript, |s| s.change_message = |_, m| m.transcript.clear()),
+    ("transcript of another version", Rule::Transcript, |s| s.change_transcript = |t| t.version = 2),
+    ("another suite", Rule::Transcript, |s| s.change_transcript = |t| t.suite = "none".into()),
+    ("a policy too many", Rule::Transcript, |s| {
+        s.change_transcript = |t| t.policies.push(t.policies[0]);
+    }),
+    ("no nonce of ours", Rule::NonceUnknown, |s| s.change_transcript = |t| t.nonces.clear()),
+    ("a nonce of another broker", Rule::NonceUnknown, |s| {
+        s.change_transcript = |t| {
+            let (_, nonce) = t.nonces.pop_first().unwrap();
+            t.nonces.insert(Id::new(Digest::of("another", &[])), nonce);
+        };
+    }),
+    ("a nonce never issued", Rule::NonceUnknown, |s| s.nonce_state = NonceState::Unknown),
+    ("an old nonce", Rule::NonceExpired, |s| {
+        s.nonce_state = NonceState::Open { until: NOW - 1 };
+    }),
+    ("a nonce used before", Rule::NonceUsed, |s| s.nonce_state = NonceState::Used),
+    ("evidence for another transcript", Rule::Evidence, |s| {
+        s.change_message = |scene, m| {
+            let (mut transcript, _) = Transcript::from_bytes(&m.transcript).unwrap();
+            transcript.signing_key = *scene.author.public();
+            m.evidence = scene.evidence(&transcript).into();
+        };
+    }),
+    ("the enclave's key swapped afterwards", Rule::Evidence, |s| {
+        s.change_message = |_, m| {
+            let (mut transcript, _) = Transcript::from_bytes(&m.transcript).unwrap();
+            let other = cloister_protocol::hpke::HpkeKeyPair::generate();
+            transcript.hpke_key = other.public().to_vec().into();
+            m.transcript = transcript.to_bytes().into();
+        };
+    }),
+    ("evidence with a flipped bit", Rule::Evidence, |s| {
+        s.change_message = |_, m| *m.evidence.last_mut().unwrap() ^= 1;
+    }),
+    ("no evidence", Rule::Evidence, |s| s.change_message = |_, m| m.evidence.clear()),
+    ("another program measured", Rule::Evidence, |s| {
+        s.pcrs.insert(0, pcr(b"another"));
+    }),
+    ("another vendor's root", Rule::Evidence, |s| {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW));
+        s.vendor = cloister_simulated::Vendor::generate(now).unwrap();
+    }),
+    ("evidence too old", Rule::Evidence, |s| s.evidence_time = NOW - 301),
+    ("evidence from the future", Rule::Evidence, |s| s.evidence_time = NOW + 3600),
+    ("a job altered", Rule::JobSignature, |s| s.change_message = |_, m| m.job = flipped(&m.job)),
+    ("another job", Rule::JobMismatch, |s| {
+        s.change_message = |scene, m| {
+            let mut job = m.job.open_by_anyone().unwrap().value;
+            job.seed += 1;
+            m.job = Signed::sign(&job, &scene.orchestrator).unwrap();
+        };
+    }),
+    ("the job signed by another", Rule::JobMismatch, |s| {
+        s.change_message = |scene, m| {
+            let job = m.job.open_by_anyone().unwrap().value;
+            m.job = Signed::sign(&job, &scene.author).unwrap();
+        };
+    }),
+    ("a negative clip", Rule::JobRules, |s| s.job.gate.clip = -1.0),
+    ("two datasets of the same people", Rule::PopulationTwice, |s| {
+        let mut header = header(&s.owner, &s.broker);
+        header.name = "other visits".into();
+        let manifest = manifest(&header, 100);
+        s.datasets.push((header, manifest));
+    }),
+    ("the same dataset twice", Rule::PopulationTwice, |s| {
+        s.datasets.push(s.datasets[0].clone());
+    }),
+    ("an unknown orchestrator", Rule::JobOrchestrator, |s| s.orchestrator = key()),
+    ("nobody's jobs are welcome", Rule::JobOrchestrator, |s| s.policy.orchestrators.clear()),
+    ("a job from long ago", Rule::JobExpired, |s| s.job.not_after = NOW - 1),
+    ("a policy from long ago", Rule::PolicyExpired, |s| s.policy.purposes.not_after = NOW - 1),
+    ("another purpose", Rule::JobPurpose, |s| s.job.purpose = "marketing".into()),
+    ("nobody may read", Rule::Recipients, |s| s.policy.recipients.clear()),
+    ("code altered", Rule::CodeSignature, |s| s.change_message = |_, m| m.code = flipped(&m.code)),
+    ("other code sent", Rule::CodeMismatch, |s| {
+        s.change_message = |scene, m| {
+            let code = CodeManifest { version: "2".into(), ..scene.code.clone() };
+            m.code = Signed::sign(&code, &scene.author).unwrap();
+        };
+    }),
+    ("the job names other code", Rule::CodeMismatch, |s| {
+        s.change_job = |j| j.code = Id::new(Digest::of("another", &[]));
+    }),
+    ("code for another world", Rule::CodeRules, |s| s.code.world = "wasi:cli".into()),
+    ("an unknown parameter", Rule::CodeRules, |s| {
+        s.job.parameters.insert("l2".into(), 1.0);
+    }),
+    ("a parameter out of range", Rule::CodeRules, |s| {
+        let l2 = Parameter { name: "l2".into(), lower: 0.0, upper: 1.0, default: 0.5 };
+        s.code.parameters.push(l2);
+        s.job.parameters.insert("l2".into(), 2.0);
+    }),
+    ("code approved by another owner", Rule::CodeNotApproved, |s| s.approved_by = Some(key())),
+    ("approvals do not count", Rule::CodeNotApproved, |s| s.policy.code.approvals = false),
+    ("another component is named", Rule::CodeNotApproved, |s| {
+        s.policy.code.approvals = false;
+        s.policy.code.components.push(Digest::of("component", &[b"another"]));
+    }),
+    ("a manifest altered", Rule::DatasetManifest, |s| {
+        s.change_message = |_, m| m.datasets[1].manifest = flipped(&m.datasets[1].manifest);
+    }),
+    ("a header altered", Rule::DatasetManifest, |s| {
+        s.change_message = |_, m| m.datasets[0].header.columns[1].role = Role::Time;
+    }),
+    ("datasets in another order", Rule::DatasetManifest, |s| {
+        s.change_message = |_, m| m.datasets.swap(0, 1);
+    }),
+    ("a dataset left out", Rule::DatasetManifest, |s| {
+        s.change_message = |_, m: &mut GrantRequest| drop(m.datasets.pop());
+    }),
+    ("another dataset in the transcript", Rule::DatasetManifest, |s| {
+        s.change_transcript = |t| t.datasets[1] = Id::new(Digest::of("another", &[]));
+    }),
+    ("units exaggerated by the job", Rule::DatasetManifest, |s| {
+        s.change_job = |j| j.datasets[1].units += 1;
+    }),
+    ("a key that is not here", Rule::DatasetUnknown, |s| s.holds_keys = false),
+    ("no dataset of ours", Rule::DatasetUnknown, |s| drop(s.datasets.remove(0))),
+    ("sealed for another broker", Rule::DatasetUnknown, |s| {
+        s.datasets[0].0.broker = s.other_broker.id();
+        s.datasets[0].1.header = s.datasets[0].0.digest();
+    }),
+    ("another owner names our broker", Rule::DatasetUnknown, |s| {
+        s.datasets[1].0.broker = s.broker.id();
+        s.datasets[1].1.header = s.datasets[1].0.digest();
+    }),
+    ("other people", Rule::DatasetPopulation, |s| s.policy.population = "staff".into()),
+    ("another policy", Rule::PolicyOutdated, |s| {
+        s.change_transcript = |t| t.policies[0] = Digest::of("another", &[]);
+    }),
+    ("a stranger's data", Rule::CohortOwner, |s| drop(s.policy.cohort.owners.pop())),
+    ("too few owners", Rule::CohortOwners, |s| s.policy.cohort.minimum_owners = 3),
+    ("too few units", Rule::CohortUnits, |s| s.policy.cohort.minimum_units = 501),
+    ("rows as units", Rule::UnitRow, |s| {
+        let (header, manifest) = &mut s.datasets[0];
+        header.unit = Unit::Row;
+        header.columns.remove(0);
+        manifest.header = header.digest();
+    }),
+    ("a cost stated too low", Rule::CostMismatch, |s| s.job.cost -= 1),
+    ("a cost stated too high", Rule::CostMismatch, |s| s.job.cost += 1),
+    ("less noise than was paid for", Rule::CostMismatch, |s| s.job.gate.sigma -= 1),
+    ("a round more than was paid for", Rule::CostMismatch, |s| s.job.rounds += 1),
+    ("centring that was not paid for", Rule::CostMismatch, |s| {
+        s.job.centring = Some(Centring { clip: 8.0, steps: 1024, sigma: 1 << 20 });
+    }),
+    ("less noise than the policy allows", Rule::JobBudget, |s| {
+        s.job.gate.sigma = 20_000;
+        // 24 * ceil(10^12 * 1024^2 / (2 * 20000^2))
+        s.job.cost = 24 * 1_310_720_000;
+    }),
+    ("a stricter policy", Rule::JobBudget, |s| {
+        s.policy.budget.per_job = Amount::new(0.5, 1e-5).unwrap();
+    }),
+    ("a total that does not suffice", Rule::BudgetExhausted, |s| {
+        let rho = cloister_privacy::Zcdp::from_pico(COST - 1);
+        s.policy.budget.total.rho = rho;
+    }),
+];
+
+#[test]
+fn a_good_request_is_granted() {
+    let scene = Scene::new();
+    let appraised = decide(&scene).unwrap();
+    assert_eq!(appraised.charges.len(), 1, "one dataset of the two is this owner's");
+    assert_eq!(appraised.charges[0].cost, COST);
+    assert_eq!(appraised.platform, Platform::Simulated);
+}
+
+#[test]
+fn each_rule_refuses_its_own_mistake() {
+    for (what, rule, mutate) in MUTATIONS {
+        let mut scene = Scene::new();
+        mutate(&mut scene);
+        match decide(&scene) {
+            Err(denial) => assert_eq!(denial.rule, *rule, "{what}: {denial}"),
+            Ok(_) => panic!("{what}: nothing was refused"),
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_a_mistake_that_it_refuses() {
+    for rule in Rule::ALL {
+        let tested = MUTATIONS.iter().any(|(_, refuses, _)| refuses == rule);
+        assert!(tested, "no mutation is refused by {}", rule.code());
+    }
+}
+
+#[test]
+fn codes_are_unique_and_kebab_case() {
+    let codes: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.code()).collect();
+    assert_eq!(codes.len(), Rule::ALL.len());
+    assert!(codes.iter().all(|code| code.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+}
+
+#[test]
+fn a_limit_is_reached_and_not_passed() {
+    // What is refused one step further is granted here.
+    let granted: &[(&str, fn(&mut Scene))] = &[
+        ("the nonce's last second", |s| s.nonce_state = NonceState::Open { until: NOW }),
+        ("the job's last second", |s| s.job.not_after = NOW),
+        ("the policy's last second", |s| s.policy.purposes.not_after = NOW),
+        ("exactly enough units", |s| s.policy.cohort.minimum_units = 500),
+        ("exactly enough owners", |s| s.policy.cohort.minimum_owners = 2),
+        ("exactly the total", |s| {
+            s.policy.budget.total.rho = cloister_privacy::Zcdp::from_pico(COST);
+        }),
+        ("exactly what a job may cost", |s| {
+            s.policy.budget.per_job.rho = cloister_privacy::Zcdp::from_pico(COST);
+        }),
+        ("a component named, without approvals", |s| {
+            s.policy.code.approvals = false;
+            s.policy.code.components.push(s.code.component);
+        }),
+        ("rows as units where the policy says so", |s| {
+            let (header, manifest) = &mut s.datasets[0];
+            header.unit = Unit::Row;
+            header.columns.remove(0);
+            manifest.header = header.digest();
+            s.policy.per_row = true;
+        }),
+        ("evidence as old as it may be", |s| s.evidence_time = NOW - 300),
+    ];
+    for (what, change) in granted {
+        let mut scene = Scene::new();
+        change(&mut scene);
+        if let Err(denial) = decide(&scene) {
+            panic!("{what}: {denial}");
+        }
+    }
+}
+
+#[test]
+fn a_denial_says_what_was_expected_found_and_to_do() {
+    let mut scene = Scene::new();
+    scene.job.purpose = "marketing".into();
+    let denial = decide(&scene).unwrap_err();
+    let refusal = cloister_protocol::frames::Refusal::from(&denial);
+    assert_eq!(refusal.code, "job-purpose");
+    for part in ["research", "marketing", "[purposes] allowed"] {
+        assert!(refusal.message.contains(part), "{}", refusal.message);
+    }
+    // Failed checks of the evidence are named.
+    let mut scene = Scene::new();
+    scene.pcrs.insert(0, pcr(b"another"));
+    let denial = decide(&scene).unwrap_err();
+    assert!(denial.to_string().contains("pcr"), "{denial}");
+}
+
+#[test]
+fn text_of_a_stranger_cannot_forge_log_lines() {
+    let denial = Denial::new(Rule::JobPurpose, "x", "a\nINFO granted\u{1b}[0m");
+    assert!(!denial.to_string().chars().any(char::is_control));
+}

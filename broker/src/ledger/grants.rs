@@ -1,0 +1,128 @@
+//! The one transaction: consume, reserve, log, seal, store.
+
+use cloister_protocol::{
+    SigningKey, cbor,
+    brokering::GrantResponse,
+    dataset::DataKey,
+    grant::{Grant, SealedGrant},
+    transcript::TranscriptId,
+};
+use rusqlite::{OptionalExtension, TransactionBehavior};
+use serde_bytes::ByteArray;
+
+use super::{
+    Ledger, LedgerError,
+    chain::{self, Event, Reservation},
+    stored,
+};
+use crate::appraise::{Appraised, Denial, Rule};
+
+/// What the ledger needs to issue grants, beyond what was appraised.
+pub struct Issue<'a> {
+    /// What was appraised.
+    pub appraised: &'a Appraised,
+    /// The data key and a random grant id for each of its charges, in the same order.
+    pub keys: &'a [(DataKey, [u8; 16])],
+    /// The key that signs.
+    pub broker: &'a SigningKey,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+impl Ledger {
+    /// The response stored for a transcript, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub fn granted(&self, transcript: &TranscriptId) -> Result<Option<Vec<u8>>, LedgerError> {
+        let response = self
+            .connection
+            .prepare_cached("SELECT response FROM grants WHERE transcript = ?1")?
+            .query_row([&transcript.digest().as_bytes()[..]], |row| row.get(0))
+            .optional()?;
+        Ok(response)
+    }
+
+    /// Reserves, logs and grants, all or nothing. Returns the encoded [`GrantResponse`],
+    /// the stored one if the transcript has its grants already.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Denied`] by [`Rule::BudgetExhausted`], [`Rule::NonceUsed`] or
+    /// [`Rule::NonceUnknown`], and when the ledger cannot be written. Whatever the
+    /// error, nothing was reserved.
+    pub fn grant(&mut self, issue: &Issue<'_>) -> Result<Vec<u8>, LedgerError> {
+        let Issue { appraised, keys, broker, now } = issue;
+        if keys.len() != appraised.charges.len() {
+            return Err(LedgerError::Number("the number of data keys"));
+        }
+        if let Some(response) = self.granted(&appraised.transcript)? {
+            return Ok(response);
+        }
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // 1. The nonce leaves the open ones. If it is not there, another transcript or
+        //    another process was faster.
+        let nonce = &appraised.nonce.0[..];
+        if transaction.execute("DELETE FROM nonces WHERE nonce = ?1", [nonce])? != 1 {
+            let expected = "a nonce that nothing was granted for";
+            return Err(Denial::new(Rule::NonceUsed, expected, "one that is gone").into());
+        }
+        // 2. and 3. Reserve and log, dataset by dataset; each grant carries the head.
+        let mut grants = Vec::new();
+        let mut last = 0;
+        for (charge, (key, id)) in appraised.charges.iter().zip(*keys) {
+            let spent = chain::spent(&transaction, &charge.population)?;
+            suffices(spent, charge.cost, appraised.total)?;
+            let reservation = Reservation {
+                grant: ByteArray::new(*id),
+                transcript: appraised.transcript,
+                job: appraised.job,
+                purpose: appraised.purpose.clone(),
+                orchestrator: appraised.orchestrator,
+                code: appraised.code,
+                dataset: charge.dataset,
+                population: charge.population.clone(),
+                policy: appraised.policy,
+                cost: charge.cost,
+            };
+            let event = Event::Reserved(Box::new(reservation));
+            let (seq, ledger_head) = chain::append(&transaction, &self.owner, *now, event)?;
+            last = seq;
+            let grant = Grant {
+                grant: ByteArray::new(*id),
+                transcript: appraised.transcript,
+                dataset: charge.dataset,
+                policy: appraised.policy,
+                cost: charge.cost,
+                ledger_head,
+            };
+            // 4. Seal to the enclave.
+            grants.push(SealedGrant::issue(&grant, key, &appraised.hpke_key, broker)?);
+        }
+        // 5. Store what is going to be answered.
+        let response = cbor::encode(&GrantResponse { grants });
+        let transcript = &appraised.transcript.digest().as_bytes()[..];
+        transaction.execute(
+            "INSERT INTO grants (transcript, nonce, seq, response) VALUES (?1, ?2, ?3, ?4)",
+            (transcript, nonce, last, &response),
+        )?;
+        // 6. From here on it is spent.
+        transaction.commit()?;
+        Ok(response)
+    }
+}
+
+/// Whether the population's budget suffices, in integers of pico-rho.
+fn suffices(spent: u64, cost: u64, total: u64) -> Result<(), LedgerError> {
+    stored(cost, "a cost")?;
+    let after = spent.checked_add(cost).filter(|after| *after <= total);
+    if after.is_some() {
+        return Ok(());
+    }
+    let left = total.saturating_sub(spent);
+    let expected = format!("a cost of {left} pico-rho at most ({spent} of {total} are spent)");
+    let denial = Denial::new(Rule::BudgetExhausted, expected, format!("{cost} pico-rho"));
+    Err(denial.into())
+}

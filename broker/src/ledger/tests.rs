@@ -1,0 +1,369 @@
+//! Nothing is promised twice, nothing half, and nothing altered goes unseen.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Barrier},
+    thread,
+};
+
+use cloister_protocol::{
+    Id, Signed, SigningKey,
+    brokering::GrantResponse,
+    cbor,
+    dataset::DataKey,
+    grant::GrantExpectation,
+    hpke::HpkeKeyPair,
+    transcript::Nonce,
+};
+use rusqlite::Connection;
+use serde_bytes::ByteArray;
+
+use super::*;
+use crate::{
+    appraise::{Appraised, Charge, NonceState, Rule},
+    policy::Policy,
+    scene::{NOW, Scene, key},
+};
+
+const COST: u64 = 1000;
+
+/// A ledger in a directory of its own, with one nonce out.
+struct Bench {
+    directory: tempfile::TempDir,
+    owner: KeyId,
+    broker: SigningKey,
+    enclave: HpkeKeyPair,
+}
+
+impl Bench {
+    fn new() -> (Self, Ledger) {
+        let bench = Self {
+            directory: tempfile::tempdir().unwrap(),
+            owner: key().id(),
+            broker: key(),
+            enclave: HpkeKeyPair::generate(),
+        };
+        let ledger = Ledger::create(&bench.path(), bench.owner).unwrap();
+        (bench, ledger)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("ledger.sqlite")
+    }
+
+    fn open(&self) -> Ledger {
+        Ledger::open(&self.path(), self.owner).unwrap()
+    }
+
+    /// SQL as whoever has the file can run it.
+    fn sql(&self, sql: &str) {
+        Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+    }
+
+    /// A job of `COST` whose population may spend `total`, in transcript number `n`.
+    fn appraised(&self, n: u8, total: u64) -> Appraised {
+        Appraised {
+            transcript: id("transcript", n),
+            nonce: nonce(n),
+            hpke_key: self.enclave.public().to_vec(),
+            job: id("job", n),
+            purpose: "research".into(),
+            orchestrator: id("orchestrator", 0),
+            code: id("code", 0),
+            policy: Digest::of("policy", &[]),
+            total,
+            charges: vec![Charge {
+                dataset: id("dataset", 0),
+                population: "patients".into(),
+                cost: COST,
+            }],
+            platform: cloister_attestation::Platform::Simulated,
+        }
+    }
+
+    fn grant(&self, ledger: &mut Ledger, appraised: &Appraised) -> Result<Vec<u8>, LedgerError> {
+        let key = |_| (DataKey::from_bytes(&[8; 32]), [5; 16]);
+        let keys: Vec<_> = appraised.charges.iter().map(key).collect();
+        ledger.grant(&Issue { appraised, keys: &keys, broker: &self.broker, now: NOW })
+    }
+}
+
+fn id<T>(kind: &str, n: u8) -> Id<T> {
+    Id::new(Digest::of(kind, &[&[n]]))
+}
+
+fn nonce(n: u8) -> Nonce {
+    Nonce(ByteArray::new([n; 32]))
+}
+
+#[test]
+fn a_missing_ledger_is_not_a_fresh_budget() {
+    let (bench, ledger) = Bench::new();
+    drop(ledger);
+    assert!(matches!(Ledger::create(&bench.path(), bench.owner), Err(LedgerError::Exists(_))));
+    let other = key().id();
+    assert!(matches!(Ledger::open(&bench.path(), other), Err(LedgerError::Foreign(_))));
+    std::fs::remove_file(bench.path()).unwrap();
+    assert!(matches!(Ledger::open(&bench.path(), bench.owner), Err(LedgerError::Missing(_))));
+    Connection::open(bench.path()).unwrap().execute_batch("CREATE TABLE a (b)").unwrap();
+    assert!(matches!(Ledger::open(&bench.path(), bench.owner), Err(LedgerError::Foreign(_))));
+}
+
+#[test]
+fn the_file_is_the_owners_alone_and_durable() {
+    use std::os::unix::fs::PermissionsExt;
+    let (bench, ledger) = Bench::new();
+    let mode = std::fs::metadata(bench.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let pragma = |name: &str| {
+        ledger.connection.pragma_query_value(None, name, |row| {
+            row.get::<_, rusqlite::types::Value>(0)
+        })
+    };
+    assert_eq!(pragma("journal_mode").unwrap(), "wal".to_owned().into());
+    assert_eq!(pragma("synchronous").unwrap(), 2.into(), "2 is FULL");
+    assert_eq!(pragma("foreign_keys").unwrap(), 1.into());
+}
+
+#[test]
+fn nonces_are_known_by_what_became_of_them() {
+    let (bench, mut ledger) = Bench::new();
+    assert_eq!(ledger.nonce(&nonce(1)).unwrap(), NonceState::Unknown);
+    let until = ledger.issue_nonce(&nonce(1), NOW).unwrap();
+    assert_eq!(until, NOW + NONCE_SECONDS);
+    assert_eq!(ledger.nonce(&nonce(1)).unwrap(), NonceState::Open { until });
+    assert!(ledger.issue_nonce(&nonce(1), NOW).is_err(), "issued twice");
+    bench.grant(&mut ledger, &bench.appraised(1, COST)).unwrap();
+    assert_eq!(ledger.nonce(&nonce(1)).unwrap(), NonceState::Used);
+    // A day after its end it is forgotten; a used one never is.
+    ledger.issue_nonce(&nonce(2), NOW).unwrap();
+    ledger.issue_nonce(&nonce(3), NOW + 2 * 24 * 60 * 60).unwrap();
+    assert_eq!(ledger.nonce(&nonce(2)).unwrap(), NonceState::Unknown);
+    assert_eq!(ledger.nonce(&nonce(1)).unwrap(), NonceState::Used);
+}
+
+#[test]
+fn open_nonces_are_bounded() {
+    let (bench, mut ledger) = Bench::new();
+    bench.sql(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {OUTSTANDING}) \
+         INSERT INTO nonces SELECT randomblob(32), {NOW} FROM n"
+    ));
+    assert!(matches!(ledger.issue_nonce(&nonce(1), NOW), Err(LedgerError::TooManyNonces)));
+    ledger.issue_nonce(&nonce(1), NOW + 1).unwrap();
+}
+
+#[test]
+fn a_grant_reserves_logs_and_opens_in_its_enclave() {
+    let (bench, mut ledger) = Bench::new();
+    ledger.issue_nonce(&nonce(1), NOW).unwrap();
+    let appraised = bench.appraised(1, COST);
+    let response = bench.grant(&mut ledger, &appraised).unwrap();
+    let GrantResponse { grants } = cbor::decode(&response, 1 << 20).unwrap();
+    let expected = GrantExpectation {
+        transcript: appraised.transcript,
+        dataset: appraised.charges[0].dataset,
+        policy: appraised.policy,
+        cost: COST,
+        broker: bench.broker.id(),
+    };
+    let (grant, key) = grants[0].open(&expected, &bench.enclave).unwrap();
+    assert_eq!(key.expose(), &[8; 32]);
+    assert_eq!(grant.value.ledger_head, ledger.head().unwrap());
+    assert_eq!(ledger.spent("patients").unwrap(), COST);
+    assert_eq!(ledger.spent("staff").unwrap(), 0);
+    assert_eq!(ledger.verify_chain().unwrap(), (1, ledger.head().unwrap()));
+    let [(Entry { event: Event::Reserved(entry), .. }, _)] = &ledger.history().unwrap()[..] else {
+        panic!("one reservation is expected");
+    };
+    assert_eq!((entry.cost, entry.job), (COST, appraised.job));
+}
+
+#[test]
+fn a_repeated_request_gets_the_same_bytes_and_costs_nothing() {
+    let (bench, mut ledger) = Bench::new();
+    ledger.issue_nonce(&nonce(1), NOW).unwrap();
+    let appraised = bench.appraised(1, COST);
+    let first = bench.grant(&mut ledger, &appraised).unwrap();
+    let again = bench.grant(&mut ledger, &appraised).unwrap();
+    let reopened = bench.grant(&mut bench.open(), &appraised).unwrap();
+    assert!(first == again && first == reopened);
+    assert_eq!(ledger.spent("patients").unwrap(), COST);
+    // Another transcript with the same nonce is refused.
+    let other = Appraised { nonce: nonce(1), ..bench.appraised(2, 2 * COST) };
+    match bench.grant(&mut ledger, &other) {
+        Err(LedgerError::Denied(denial)) => assert_eq!(denial.rule, Rule::NonceUsed),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_total_is_reached_and_not_passed() {
+    let (bench, mut ledger) = Bench::new();
+    for n in 1..=3 {
+        ledger.issue_nonce(&nonce(n), NOW).unwrap();
+    }
+    let total = 2 * COST + COST - 1;
+    bench.grant(&mut ledger, &bench.appraised(1, total)).unwrap();
+    bench.grant(&mut ledger, &bench.appraised(2, total)).unwrap();
+    match bench.grant(&mut ledger, &bench.appraised(3, total)) {
+        Err(LedgerError::Denied(denial)) => {
+            assert_eq!(denial.rule, Rule::BudgetExhausted);
+            assert!(denial.expected.contains("999"), "{denial}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(ledger.nonce(&nonce(3)).unwrap(), NonceState::Open { .. }));
+    // Two datasets of one population in one job are charged twice.
+    let mut twice = bench.appraised(3, 3 * COST);
+    twice.charges.push(twice.charges[0].clone());
+    assert!(bench.grant(&mut ledger, &twice).is_err());
+    assert_eq!(ledger.spent("patients").unwrap(), 2 * COST);
+}
+
+#[test]
+fn numbers_beyond_the_database_are_refused() {
+    let (bench, mut ledger) = Bench::new();
+    ledger.issue_nonce(&nonce(1), NOW).unwrap();
+    let mut appraised = bench.appraised(1, u64::MAX);
+    appraised.charges[0].cost = 1 << 63;
+    assert!(matches!(bench.grant(&mut ledger, &appraised), Err(LedgerError::Number(_))));
+    assert_eq!(ledger.spent("patients").unwrap(), 0);
+}
+
+#[test]
+fn a_failure_at_any_step_leaves_nothing_behind() {
+    let fail = "BEGIN SELECT RAISE(ABORT, 'injected'); END";
+    let steps: &[(&str, String)] = &[
+        ("consume", format!("CREATE TRIGGER t BEFORE DELETE ON nonces {fail}")),
+        ("log", format!("CREATE TRIGGER t BEFORE INSERT ON log {fail}")),
+        ("after the log", format!("CREATE TRIGGER t AFTER INSERT ON log {fail}")),
+        ("store", format!("CREATE TRIGGER t BEFORE INSERT ON grants {fail}")),
+        ("after storing", format!("CREATE TRIGGER t AFTER INSERT ON grants {fail}")),
+        (
+            "commit",
+            "CREATE TABLE other (seq REFERENCES log (seq) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER t AFTER INSERT ON grants
+             BEGIN INSERT INTO other VALUES (-1); END"
+                .to_owned(),
+        ),
+        ("seal", String::new()),
+    ];
+    for (step, sabotage) in steps {
+        let (bench, mut ledger) = Bench::new();
+        ledger.issue_nonce(&nonce(1), NOW).unwrap();
+        let (before, head) = (ledger.nonce(&nonce(1)).unwrap(), ledger.head().unwrap());
+        bench.sql(sabotage);
+        let mut appraised = bench.appraised(1, COST);
+        if *step == "seal" {
+            appraised.hpke_key = vec![0; 3];
+        }
+        assert!(bench.grant(&mut ledger, &appraised).is_err(), "{step}");
+        let ledger_again = bench.open();
+        for ledger in [&ledger, &ledger_again] {
+            assert_eq!(ledger.spent("patients").unwrap(), 0, "{step}");
+            assert_eq!(ledger.head().unwrap(), head, "{step}");
+            assert_eq!(ledger.nonce(&nonce(1)).unwrap(), before, "{step}");
+            assert_eq!(ledger.granted(&appraised.transcript).unwrap(), None, "{step}");
+        }
+        // And once the fault is gone, the same request is served.
+        bench.sql("DROP TRIGGER IF EXISTS t; DROP TABLE IF EXISTS other");
+        bench.grant(&mut ledger, &bench.appraised(1, COST)).unwrap();
+        assert_eq!(ledger.spent("patients").unwrap(), COST);
+    }
+}
+
+#[test]
+fn of_two_requests_for_the_last_budget_one_is_granted() {
+    for _ in 0..5 {
+        let (bench, mut ledger) = Bench::new();
+        for n in 1..=4 {
+            ledger.issue_nonce(&nonce(n), NOW).unwrap();
+        }
+        let (bench, start) = (Arc::new(bench), Arc::new(Barrier::new(4)));
+        let racers: Vec<_> = (1..=4)
+            .map(|n| {
+                let (bench, start) = (bench.clone(), start.clone());
+                thread::spawn(move || {
+                    let mut ledger = bench.open();
+                    let appraised = bench.appraised(n, COST);
+                    start.wait();
+                    bench.grant(&mut ledger, &appraised)
+                })
+            })
+            .collect();
+        let results: Vec<_> = racers.into_iter().map(|racer| racer.join().unwrap()).collect();
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        for error in results.into_iter().filter_map(Result::err) {
+            let LedgerError::Denied(denial) = error else { panic!("{error}") };
+            assert_eq!(denial.rule, Rule::BudgetExhausted);
+        }
+        assert_eq!(ledger.spent("patients").unwrap(), COST);
+        ledger.verify_chain().unwrap();
+    }
+}
+
+#[test]
+fn every_alteration_of_the_log_is_found() {
+    let altered = |sql: &str| {
+        let (bench, mut ledger) = Bench::new();
+        for n in 1..=3 {
+            ledger.issue_nonce(&nonce(n), NOW).unwrap();
+            bench.grant(&mut ledger, &bench.appraised(n, 9 * COST)).unwrap();
+        }
+        assert_eq!(ledger.verify_chain().unwrap().0, 3);
+        bench.sql(&format!("PRAGMA foreign_keys = OFF; {sql}"));
+        match ledger.verify_chain() {
+            Err(LedgerError::Altered { seq, .. }) => seq,
+            other => panic!("{sql}: {other:?}"),
+        }
+    };
+    assert_eq!(altered("UPDATE log SET cost = 0 WHERE seq = 2"), 2);
+    assert_eq!(altered("UPDATE log SET population = 'nobody' WHERE seq = 2"), 2);
+    assert_eq!(altered("UPDATE log SET population = NULL, cost = NULL WHERE seq = 1"), 1);
+    assert_eq!(altered("UPDATE log SET digest = zeroblob(64) WHERE seq = 3"), 3);
+    assert_eq!(altered("UPDATE log SET entry = zeroblob(9) WHERE seq = 1"), 1);
+    assert_eq!(altered("DELETE FROM log WHERE seq = 1"), 1);
+    assert_eq!(altered("DELETE FROM log WHERE seq = 2"), 2);
+    assert_eq!(altered("DELETE FROM grants WHERE seq = 2"), 2);
+    assert_eq!(
+        altered("DELETE FROM log WHERE seq = 1; UPDATE log SET seq = seq - 1"),
+        1,
+        "moved up"
+    );
+    // An entry rewritten together with its columns breaks the chain.
+    let (bench, mut ledger) = Bench::new();
+    ledger.issue_nonce(&nonce(1), NOW).unwrap();
+    bench.grant(&mut ledger, &bench.appraised(1, COST)).unwrap();
+    let (mut entry, _) = ledger.history().unwrap().remove(0);
+    if let Event::Reserved(reservation) = &mut entry.event {
+        reservation.cost = 1;
+    }
+    let sql = Connection::open(bench.path()).unwrap();
+    sql.execute("UPDATE log SET cost = 1, entry = ?1", [cbor::encode(&entry)]).unwrap();
+    assert!(matches!(ledger.verify_chain(), Err(LedgerError::Altered { seq: 1, .. })));
+}
+
+#[test]
+fn an_older_policy_never_comes_back() {
+    let scene = Scene::new();
+    let signed = |version, per_row| {
+        let policy = Policy { version, per_row, ..scene.policy.clone() };
+        Signed::sign(&policy, &scene.owner).unwrap().open_by_anyone().unwrap()
+    };
+    let (bench, mut ledger) = Bench::new();
+    ledger.adopt(&signed(3, false), NOW).unwrap();
+    ledger.adopt(&signed(3, false), NOW).unwrap();
+    assert_eq!(ledger.history().unwrap().len(), 1, "the same policy is adopted once");
+    ledger.adopt(&signed(5, false), NOW).unwrap();
+    let rollback = |ledger: &mut Ledger, policy| {
+        matches!(ledger.adopt(&policy, NOW), Err(LedgerError::PolicyRollback { newest: 5, .. }))
+    };
+    assert!(rollback(&mut ledger, signed(4, false)));
+    assert!(rollback(&mut ledger, signed(3, false)), "one that was in force before");
+    assert!(rollback(&mut ledger, signed(5, true)), "the same version with other contents");
+    assert!(rollback(&mut bench.open(), signed(4, false)), "after a restart");
+    assert_eq!(ledger.newest_policy().unwrap().unwrap().0, 5);
+    ledger.adopt(&signed(6, true), NOW).unwrap();
+    ledger.verify_chain().unwrap();
+}

@@ -1,0 +1,73 @@
+//! Changes to the text of a policy that keep what its owner wrote.
+
+use cloister_attestation::Measurements;
+use serde::Deserialize;
+use toml::{Spanned, Table};
+
+use super::{PolicyError, text};
+
+/// Only what is edited.
+#[derive(Deserialize)]
+struct Version {
+    policy: VersionSection,
+}
+
+#[derive(Deserialize)]
+struct VersionSection {
+    version: Spanned<u64>,
+}
+
+/// Approves the enclaves of `measurements` (the text of `measurements.toml`) in the
+/// text of a policy, and counts its version up. Everything else in the text stays as
+/// it is. If all of them are approved already, the text is returned unchanged.
+///
+/// # Errors
+///
+/// [`PolicyError`] when either text cannot be read, or the policy's enclaves are
+/// written as an inline array.
+pub fn trust_image(policy: &str, measurements: &str) -> Result<String, PolicyError> {
+    let added = Measurements::from_toml(measurements)?;
+    let before = approved(policy)?;
+    let mut wanted = before.clone().unwrap_or_else(|| added.clone());
+    wanted.merge(added.clone());
+    if before.as_ref() == Some(&wanted) {
+        return Ok(policy.to_owned());
+    }
+    let version = toml::from_str::<Version>(policy)?.policy.version;
+    let next = version.get_ref().checked_add(1).ok_or(PolicyError::Edit)?;
+    let span = version.span();
+    let (head, tail) = (&policy[..span.start], policy[span.end..].trim_end());
+    let mut missing = String::new();
+    for section in sections(&added) {
+        if !before.as_ref().is_some_and(|before| contains(before, &section)) {
+            missing.push('\n');
+            missing.push_str(&section.to_toml());
+        }
+    }
+    let text = format!("{head}{next}{tail}\n{missing}");
+    // What was written is what was meant, or it is not written.
+    match approved(&text) {
+        Ok(Some(after)) if after == wanted => Ok(text),
+        _ => Err(PolicyError::Edit),
+    }
+}
+
+/// The enclaves that the text approves. Other sections may still be missing.
+fn approved(policy: &str) -> Result<Option<Measurements>, PolicyError> {
+    let mut table: Table = toml::from_str(policy)?;
+    text::enclaves(text::ENCLAVES.map(|name| table.remove(name)))
+}
+
+/// Each approved enclave by itself.
+fn sections(of: &Measurements) -> Vec<Measurements> {
+    let nitro = of.nitro_references().iter().cloned().map(Measurements::nitro);
+    let simulated = of.simulated_references().iter().cloned().map(Measurements::simulated);
+    let debug = of.nitro_debug_references().iter().cloned().map(Measurements::nitro_debug);
+    nitro.chain(simulated).chain(debug).collect()
+}
+
+fn contains(whole: &Measurements, part: &Measurements) -> bool {
+    let mut merged = whole.clone();
+    merged.merge(part.clone());
+    merged == *whole
+}

@@ -1,0 +1,238 @@
+//! What the owner's home holds for the broker: policy, approvals, keys of datasets.
+//!
+//! | file | what |
+//! |---|---|
+//! | `policy.cloister` | the signed policy |
+//! | `approvals/*.cloister` | code that the owner approved |
+//! | `data/ID.key` | the 32 bytes of a dataset's key; only the owner may read it |
+//! | `data/ID.proof` | that dataset's header and manifest |
+//! | `ledger.sqlite` | see [`crate::ledger`] |
+//!
+//! `ID` is the first 32 hexadecimal digits of the manifest's id. Files are read anew for
+//! each request, so what an owner signs or seals counts at once.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use cloister_protocol::{
+    Id, KeyId, Signed, Verified,
+    cbor,
+    code::CodeApproval,
+    dataset::{DataKey, DatasetManifest},
+    limits,
+    release::DatasetProof,
+};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::policy::{Policy, PolicyError};
+
+/// Length of a dataset's key.
+const KEY: usize = 32;
+/// A header and a manifest.
+const PROOF: usize = 2 * limits::SIGNED_OBJECT;
+
+/// The broker's part of an owner's home.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    home: PathBuf,
+}
+
+/// Why something in the home cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// A file cannot be read or written.
+    #[error("[home-file] {path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// There is no signed policy.
+    #[error("[policy-missing] there is no {0}: nothing is granted before `cloister policy sign`")]
+    NoPolicy(PathBuf),
+    /// The policy was refused.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    /// A file has another length than it must have.
+    #[error("[home-length] {path} has not {expected}: restore it from your backup")]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// The length that it must have.
+        expected: &'static str,
+    },
+    /// Header and manifest do not belong together.
+    #[error("[home-proof] {path} is not the proof of that dataset: {why}")]
+    Proof {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Vault {
+    /// The vault in the home directory `home`.
+    #[must_use]
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self { home: home.into() }
+    }
+
+    /// Where the ledger is.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.home.join("ledger.sqlite")
+    }
+
+    /// The policy, verified under the owner's key.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NoPolicy`], [`VaultError::Policy`], and when it cannot be read.
+    pub fn policy(&self, owner: &KeyId) -> Result<Verified<Policy>, VaultError> {
+        let path = self.home.join("policy.cloister");
+        if !path.exists() {
+            return Err(VaultError::NoPolicy(path));
+        }
+        let bytes = read(&path, limits::SIGNED_OBJECT, "at most 48 KiB")?;
+        Ok(Policy::open(&Signed::from_bytes(bytes), owner)?)
+    }
+
+    /// Everything in `approvals/`. Signatures are not verified here.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or a file in it cannot be read.
+    pub fn approvals(&self) -> Result<Vec<Signed<CodeApproval>>, VaultError> {
+        let directory = self.home.join("approvals");
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(VaultError::File { path: directory, error }),
+        };
+        let mut approvals = Vec::new();
+        for entry in entries {
+            let entry = entry
+                .map_err(|error| VaultError::File { path: directory.clone(), error })?;
+            if entry.path().extension().is_some_and(|extension| extension == "cloister") {
+                let bytes = read(&entry.path(), limits::SIGNED_OBJECT, "at most 48 KiB")?;
+                approvals.push(Signed::from_bytes(bytes));
+            }
+        }
+        Ok(approvals)
+    }
+
+    /// Those of `datasets` whose proof and key are here.
+    ///
+    /// # Errors
+    ///
+    /// When a file is there, but is not what it has to be.
+    pub fn held(
+        &self,
+        datasets: &[Id<DatasetManifest>],
+    ) -> Result<BTreeSet<Id<DatasetManifest>>, VaultError> {
+        let mut held = BTreeSet::new();
+        for id in datasets {
+            let (key, proof) = self.dataset_paths(id);
+            if key.exists() && proof.exists() && self.proof(id)?.1 == *id {
+                held.insert(*id);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Header and manifest of a dataset, checked, with the id that they have.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read or do not belong together.
+    pub fn proof(
+        &self,
+        id: &Id<DatasetManifest>,
+    ) -> Result<(DatasetProof, Id<DatasetManifest>), VaultError> {
+        let (_, path) = self.dataset_paths(id);
+        let bytes = read(&path, PROOF, "at most 96 KiB")?;
+        let refuse = |why: String| VaultError::Proof { path: path.clone(), why };
+        let proof: DatasetProof =
+            cbor::decode(&bytes, PROOF).map_err(|error| refuse(error.to_string()))?;
+        let found = proof.check().map_err(|error| refuse(error.to_string()))?.id;
+        Ok((proof, found))
+    }
+
+    /// The key of a dataset.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or has another length.
+    pub fn data_key(&self, id: &Id<DatasetManifest>) -> Result<DataKey, VaultError> {
+        let (path, _) = self.dataset_paths(id);
+        let mut key = Zeroizing::new([0; KEY]);
+        let mut more = [0];
+        let complete = File::open(&path)
+            .and_then(|mut file| {
+                file.read_exact(&mut key[..])?;
+                file.read(&mut more)
+            })
+            .map_err(|error| VaultError::File { path: path.clone(), error })?;
+        if complete != 0 {
+            return Err(VaultError::Length { path, expected: "exactly 32 bytes" });
+        }
+        Ok(DataKey::from_bytes(&key))
+    }
+
+    /// Keeps the key and proof of a dataset that was just sealed: key first, each file
+    /// whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// When the proof does not hold together, or a file cannot be written.
+    pub fn keep(
+        &self,
+        key: &DataKey,
+        proof: &DatasetProof,
+    ) -> Result<Id<DatasetManifest>, VaultError> {
+        let directory = self.home.join("data");
+        let id = proof
+            .check()
+            .map_err(|error| VaultError::Proof { path: directory.clone(), why: error.to_string() })?
+            .id;
+        fs::create_dir_all(&directory)
+            .map_err(|error| VaultError::File { path: directory, error })?;
+        let (key_path, proof_path) = self.dataset_paths(&id);
+        write(&key_path, key.expose())?;
+        write(&proof_path, &cbor::encode(proof))?;
+        Ok(id)
+    }
+
+    /// Key and proof of a dataset.
+    fn dataset_paths(&self, id: &Id<DatasetManifest>) -> (PathBuf, PathBuf) {
+        let stem = &id.digest().to_hex()[..32];
+        let directory = self.home.join("data");
+        (directory.join(format!("{stem}.key")), directory.join(format!("{stem}.proof")))
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+fn read(path: &Path, limit: usize, expected: &'static str) -> Result<Vec<u8>, VaultError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| VaultError::File { path: path.to_owned(), error })?;
+    if bytes.len() > limit {
+        return Err(VaultError::Length { path: path.to_owned(), expected });
+    }
+    Ok(bytes)
+}
+
+/// Writes a file that only the owner may read.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
+    cloister_party::write_atomically(path, bytes, 0o600)
+        .map_err(|error| VaultError::File { path: path.to_owned(), error })
+}
