@@ -53,7 +53,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
     }
     let home = Home::open_as(&arguments.home, Role::Owner)?;
-    let broker = Broker::open(Vault::new(home.path()), *home.id(), home.broker_key()?, System.now())?;
+    let broker =
+        Broker::open(Vault::new(home.path()), *home.id(), home.broker_key()?, System.now())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

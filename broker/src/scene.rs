@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write,
     time::Duration,
 };
 
@@ -10,13 +11,9 @@ use cloister_protocol::{
     Digest, Id, KeyId, Signed, SigningKey, Verified,
     brokering::GrantRequest,
     code::{CodeApproval, CodeManifest, WORLD, component_digest},
-    dataset::{
-        BodyHash, Column, ColumnType, DatasetManifest, HeaderCore, Role, Unit,
-    },
+    dataset::{BodyHash, Column, ColumnType, DatasetManifest, HeaderCore, Role, Unit},
     hpke::{self, HpkeKeyPair},
-    job::{
-        CallLimits, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule, ServerStep,
-    },
+    job::{CallLimits, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule, ServerStep},
     release::DatasetProof,
     transcript::{Nonce, Transcript},
 };
@@ -92,7 +89,7 @@ pub(crate) fn measurements(vendor: &Vendor, pcrs: &Pcrs) -> String {
         vendor.root_pem()
     );
     for (index, value) in pcrs {
-        text += &format!("{index} = \"{}\"\n", hex::encode(value));
+        writeln!(text, "{index} = \"{}\"", hex::encode(value)).unwrap();
     }
     text
 }
@@ -100,7 +97,14 @@ pub(crate) fn measurements(vendor: &Vendor, pcrs: &Pcrs) -> String {
 pub(crate) fn header(owner: &SigningKey, broker: &SigningKey) -> HeaderCore {
     let column = |name: &str, role, kind| {
         let bound = |value| (role != Role::Unit).then_some(value);
-        Column { name: name.into(), role, kind, lower: bound(0.0), upper: bound(9.0), typical: None }
+        Column {
+            name: name.into(),
+            role,
+            kind,
+            lower: bound(0.0),
+            upper: bound(9.0),
+            typical: None,
+        }
     };
     HeaderCore {
         version: 1,

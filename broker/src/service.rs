@@ -54,7 +54,6 @@ struct Shared {
 }
 
 /// The broker's routes, for [`cloister_party::Server`].
-#[must_use]
 pub fn router(broker: Broker, surroundings: impl Surroundings) -> Router {
     let broker = Arc::new(Mutex::new(broker));
     let shared = Shared { broker, surroundings: Arc::new(surroundings) };
@@ -84,11 +83,7 @@ async fn challenge(
     Ok(Cbor(challenge))
 }
 
-async fn grant(
-    State(shared): State<Shared>,
-    peer: Peer,
-    body: Bytes,
-) -> Result<Response, Refused> {
+async fn grant(State(shared): State<Shared>, peer: Peer, body: Bytes) -> Result<Response, Refused> {
     require_host(&peer)?;
     let request: GrantRequest = reply::read_cbor(&body, REQUEST_LIMIT)?;
     let (response, head) = shared

@@ -19,8 +19,7 @@ use std::{
 };
 
 use cloister_protocol::{
-    Id, KeyId, Signed, Verified,
-    cbor,
+    Id, KeyId, Signed, Verified, cbor,
     code::CodeApproval,
     dataset::{DataKey, DatasetManifest},
     limits,
@@ -119,8 +118,8 @@ impl Vault {
         };
         let mut approvals = Vec::new();
         for entry in entries {
-            let entry = entry
-                .map_err(|error| VaultError::File { path: directory.clone(), error })?;
+            let entry =
+                entry.map_err(|error| VaultError::File { path: directory.clone(), error })?;
             if entry.path().extension().is_some_and(|extension| extension == "cloister") {
                 let bytes = read(&entry.path(), limits::SIGNED_OBJECT, "at most 48 KiB")?;
                 approvals.push(Signed::from_bytes(bytes));

@@ -1,8 +1,6 @@
 //! The rules on the code.
 
-use cloister_protocol::{
-    Signed, Verified, code::CodeManifest, job::Job, transcript::Transcript,
-};
+use cloister_protocol::{Signed, Verified, code::CodeManifest, job::Job, transcript::Transcript};
 
 use super::{Denial, Ground, Rule};
 

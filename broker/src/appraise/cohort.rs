@@ -18,9 +18,8 @@ pub(super) fn check_datasets<'a>(
     transcript: &Transcript,
     job: &Job,
 ) -> Result<Vec<CheckedDataset<'a>>, Denial> {
-    let refuse = |expected: String, found: String| {
-        Err(Denial::new(Rule::DatasetManifest, expected, found))
-    };
+    let refuse =
+        |expected: String, found: String| Err(Denial::new(Rule::DatasetManifest, expected, found));
     let counts = [proofs.len(), transcript.datasets.len()];
     if counts.iter().any(|count| *count != job.datasets.len()) {
         let expected = format!("{} datasets, as in the job", job.datasets.len());
@@ -121,10 +120,7 @@ pub(super) fn check_company(
 }
 
 /// What a unit is, in this owner's datasets.
-pub(super) fn check_units(
-    own: &[&CheckedDataset<'_>],
-    policy: &Policy,
-) -> Result<(), Denial> {
+pub(super) fn check_units(own: &[&CheckedDataset<'_>], policy: &Policy) -> Result<(), Denial> {
     for dataset in own {
         if dataset.header.unit == Unit::Row && !policy.per_row {
             let expected = "a column that says which rows belong together";

@@ -118,9 +118,8 @@ impl<'a> Request<'a> {
     ///
     /// A [`Denial`] by [`Rule::Transcript`].
     pub fn read(message: &'a GrantRequest) -> Result<Self, Denial> {
-        let (transcript, id) = Transcript::from_bytes(&message.transcript).map_err(|error| {
-            Denial::new(Rule::Transcript, "a transcript of version 1", error)
-        })?;
+        let (transcript, id) = Transcript::from_bytes(&message.transcript)
+            .map_err(|error| Denial::new(Rule::Transcript, "a transcript of version 1", error))?;
         Ok(Self { message, transcript, id })
     }
 
@@ -158,7 +157,8 @@ impl<'a> Request<'a> {
         // 4. The code is.
         let code = code::check(&self.message.code, &self.transcript, &job.value, ground)?;
         // 5. Datasets, owners and units.
-        let datasets = cohort::check_datasets(&self.message.datasets, &self.transcript, &job.value)?;
+        let datasets =
+            cohort::check_datasets(&self.message.datasets, &self.transcript, &job.value)?;
         let own = cohort::find_own(&datasets, &self.transcript, ground)?;
         cohort::check_company(&datasets, policy)?;
         cohort::check_units(&own, policy)?;

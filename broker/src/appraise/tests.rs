@@ -26,8 +26,7 @@ fn decide(scene: &Scene) -> Result<Appraised, Denial> {
     let mut ledger = Ledger::create(&path, scene.owner.id()).unwrap();
     ledger.issue_nonce(&scene.nonce, scene.now).unwrap();
     let keys: Vec<_> = appraised.charges.iter().map(|_| (test_key(), [5; 16])).collect();
-    let issue =
-        Issue { appraised: &appraised, keys: &keys, broker: &scene.broker, now: scene.now };
+    let issue = Issue { appraised: &appraised, keys: &keys, broker: &scene.broker, now: scene.now };
     match ledger.grant(&issue) {
         Ok(_) => Ok(appraised),
         Err(LedgerError::Denied(denial)) => Err(denial),
@@ -50,9 +49,14 @@ fn flipped<T: cloister_protocol::Kind>(signed: &Signed<T>) -> Signed<T> {
 /// What is wrong, which rule has to say so, and how it is made wrong.
 type Mutation = (&'static str, Rule, fn(&mut Scene));
 
+/// A change, in words and in code.
+type Change = (&'static str, fn(&mut Scene));
+
 const MUTATIONS: &[Mutation] = &[
     ("no transcript", Rule::Transcript, |s| s.change_message = |_, m| m.transcript.clear()),
-    ("transcript of another version", Rule::Transcript, |s| s.change_transcript = |t| t.version = 2),
+    ("transcript of another version", Rule::Transcript, |s| {
+        s.change_transcript = |t| t.version = 2;
+    }),
     ("another suite", Rule::Transcript, |s| s.change_transcript = |t| t.suite = "none".into()),
     ("a policy too many", Rule::Transcript, |s| {
         s.change_transcript = |t| t.policies.push(t.policies[0]);
@@ -184,7 +188,7 @@ const MUTATIONS: &[Mutation] = &[
     ("another policy", Rule::PolicyOutdated, |s| {
         s.change_transcript = |t| t.policies[0] = Digest::of("another", &[]);
     }),
-    ("a stranger's data", Rule::CohortOwner, |s| drop(s.policy.cohort.owners.pop())),
+    ("a stranger's data", Rule::CohortOwner, |s| s.policy.cohort.owners.truncate(1)),
     ("too few owners", Rule::CohortOwners, |s| s.policy.cohort.minimum_owners = 3),
     ("too few units", Rule::CohortUnits, |s| s.policy.cohort.minimum_units = 501),
     ("rows as units", Rule::UnitRow, |s| {
@@ -253,7 +257,7 @@ fn codes_are_unique_and_kebab_case() {
 #[test]
 fn a_limit_is_reached_and_not_passed() {
     // What is refused one step further is granted here.
-    let granted: &[(&str, fn(&mut Scene))] = &[
+    let granted: &[Change] = &[
         ("the nonce's last second", |s| s.nonce_state = NonceState::Open { until: NOW }),
         ("the job's last second", |s| s.job.not_after = NOW),
         ("the policy's last second", |s| s.policy.purposes.not_after = NOW),

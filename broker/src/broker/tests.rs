@@ -3,7 +3,11 @@
 use std::fs;
 
 use cloister_protocol::{
-    Id, brokering::GrantResponse, cbor, dataset::{DataKey, DatasetManifest}, grant::GrantExpectation,
+    Id,
+    brokering::GrantResponse,
+    cbor,
+    dataset::{DataKey, DatasetManifest},
+    grant::GrantExpectation,
 };
 use serde_bytes::ByteArray;
 
@@ -56,6 +60,7 @@ impl Bench {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "the system's may fail")]
 fn random(bytes: &mut [u8]) -> Result<(), BrokerError> {
     bytes.fill(4);
     Ok(())

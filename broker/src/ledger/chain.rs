@@ -197,7 +197,7 @@ pub(super) fn append(
     Ok((seq, digest))
 }
 
-/// What a population has spent. SQLite refuses to add beyond its integers.
+/// What a population has spent. `SQLite` refuses to add beyond its integers.
 pub(super) fn spent(connection: &Connection, population: &str) -> Result<u64, LedgerError> {
     let sum: i64 = connection.query_row(
         "SELECT coalesce(sum(cost), 0) FROM log WHERE population = ?1",
@@ -229,10 +229,7 @@ fn end(connection: &Connection, owner: &KeyId) -> Result<(i64, Digest), LedgerEr
         .prepare_cached("SELECT seq, digest FROM log ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(last.map_or_else(
-        || (0, genesis(owner)),
-        |(seq, digest)| (seq, Digest::from_bytes(digest)),
-    ))
+    Ok(last.map_or_else(|| (0, genesis(owner)), |(seq, digest)| (seq, Digest::from_bytes(digest))))
 }
 
 fn genesis(owner: &KeyId) -> Digest {
@@ -251,8 +248,8 @@ fn read(row: &Row<'_>) -> Result<(Entry, Digest), LedgerError> {
     let population: Option<String> = row.get(2)?;
     let cost: Option<i64> = row.get(3)?;
     let bytes: Vec<u8> = row.get(4)?;
-    let entry: Entry = cbor::decode(&bytes, limits::SIGNED_OBJECT)
-        .map_err(|_| altered("it cannot be read"))?;
+    let entry: Entry =
+        cbor::decode(&bytes, limits::SIGNED_OBJECT).map_err(|_| altered("it cannot be read"))?;
     let (says_population, says_cost) = match &entry.event {
         Event::Policy { .. } => (None, None),
         Event::Reserved(one) => (Some(one.population.clone()), i64::try_from(one.cost).ok()),

@@ -1,8 +1,9 @@
 //! The one transaction: consume, reserve, log, seal, store.
 
 use cloister_protocol::{
-    SigningKey, cbor,
+    SigningKey,
     brokering::GrantResponse,
+    cbor,
     dataset::DataKey,
     grant::{Grant, SealedGrant},
     transcript::TranscriptId,

@@ -1,6 +1,6 @@
 //! What was promised and spent, kept so that a crash at any moment loses nothing.
 //!
-//! One SQLite file per owner (WAL, `synchronous=FULL`): the nonces that are out, a log
+//! One `SQLite` file per owner (WAL, `synchronous=FULL`): the nonces that are out, a log
 //! whose entries are chained by digests, and the grants made. A grant is one
 //! transaction: consume the nonce, reserve and log, store the sealed grants. What is
 //! reserved is spent: nothing here takes it back.
@@ -91,7 +91,7 @@ pub enum LedgerError {
     /// The broker could not sign.
     #[error("[signing] {0}")]
     Key(#[from] KeyError),
-    /// SQLite failed. Unless that was while committing, nothing was reserved; and the
+    /// `SQLite` failed. Unless that was while committing, nothing was reserved; and the
     /// same request is never charged twice.
     #[error("[ledger-database] {0}: see to the disk, then ask again")]
     Database(#[from] rusqlite::Error),
@@ -135,12 +135,12 @@ impl Ledger {
     }
 }
 
-/// An unsigned number as SQLite stores it.
+/// An unsigned number as `SQLite` stores it.
 fn stored(number: u64, what: &'static str) -> Result<i64, LedgerError> {
     i64::try_from(number).map_err(|_| LedgerError::Number(what))
 }
 
-/// A number from SQLite as it was stored.
+/// A number from `SQLite` as it was stored.
 fn loaded(number: i64, what: &'static str) -> Result<u64, LedgerError> {
     u64::try_from(number).map_err(|_| LedgerError::Number(what))
 }

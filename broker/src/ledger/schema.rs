@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::LedgerError;
 
-/// "CLBL" in SQLite's field for what a file is.
+/// "CLBL" in `SQLite`'s field for what a file is.
 const APPLICATION: i64 = 0x434c_424c;
 const VERSION: i64 = 1;
 

@@ -7,13 +7,8 @@ use std::{
 };
 
 use cloister_protocol::{
-    Id, Signed, SigningKey,
-    brokering::GrantResponse,
-    cbor,
-    dataset::DataKey,
-    grant::GrantExpectation,
-    hpke::HpkeKeyPair,
-    transcript::Nonce,
+    Id, Signed, SigningKey, brokering::GrantResponse, cbor, dataset::DataKey,
+    grant::GrantExpectation, hpke::HpkeKeyPair, transcript::Nonce,
 };
 use rusqlite::Connection;
 use serde_bytes::ByteArray;
@@ -116,9 +111,9 @@ fn the_file_is_the_owners_alone_and_durable() {
     let mode = std::fs::metadata(bench.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let pragma = |name: &str| {
-        ledger.connection.pragma_query_value(None, name, |row| {
-            row.get::<_, rusqlite::types::Value>(0)
-        })
+        ledger
+            .connection
+            .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
     };
     assert_eq!(pragma("journal_mode").unwrap(), "wal".to_owned().into());
     assert_eq!(pragma("synchronous").unwrap(), 2.into(), "2 is FULL");

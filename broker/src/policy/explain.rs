@@ -42,8 +42,14 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
     writeln!(page, "  Jobs are accepted from: {}.\n", or_none(&keys(orchestrators)))?;
 
     writeln!(page, "What can become known about one person")?;
-    writeln!(page, "  By all jobs together, for ever: {}.", amount(&budget.total))?;
-    writeln!(page, "  By one job at most: {}.", amount(&budget.per_job))?;
+    for (whom, budget) in
+        [("By all jobs together, for ever", &budget.total), ("By one job at most", &budget.per_job)]
+    {
+        let Amount { epsilon, delta, rho } = budget;
+        writeln!(page, "  {whom}: epsilon {epsilon} at delta {delta:e} (rho {rho}).")?;
+        writeln!(page, "    That is: but for a chance of {delta:e}, the odds of any guess about")?;
+        writeln!(page, "    a person change by a factor of {} at most.", odds(*epsilon))?;
+    }
     writeln!(page, "  What was spent never comes back. When the total is spent, the broker")?;
     writeln!(page, "  grants nothing more on these people, whatever file they are in.")?;
     let unit = if *per_row {
@@ -93,15 +99,10 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
     Ok(())
 }
 
-fn amount(amount: &Amount) -> String {
-    let Amount { epsilon, delta, rho } = amount;
-    // An epsilon multiplies odds by at most e to its power.
+/// Epsilon multiplies odds by e to its power at most; rounded up to a tenth.
+fn odds(epsilon: f64) -> String {
     let odds = epsilon.exp();
-    let odds = if odds < 100.0 { format!("{odds:.1}") } else { "more than 100".to_owned() };
-    format!(
-        "epsilon {epsilon}, delta {delta:e} (rho {rho}): but for a chance of {delta:e}, the odds \
-         of any guess about a person change by a factor of {odds} at most"
-    )
+    if odds < 100.0 { format!("{:.1}", (odds * 10.0).ceil() / 10.0) } else { "over 100".to_owned() }
 }
 
 fn keys(keys: &[KeyId]) -> Vec<String> {

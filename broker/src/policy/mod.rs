@@ -242,7 +242,7 @@ impl Policy {
         budget.per_job.validate("per-job")?;
         let (job, total) = (budget.per_job.rho, budget.total.rho);
         let rule = "one job may not cost more rho than the total allows";
-        require(job <= total, "budget", "per-job", job, rule)?;
+        require(job <= total, "budget", "per-job", &job, rule)?;
         let owners = &cohort.owners;
         let rule = "each owner may be listed once";
         for (index, owner) in owners.iter().enumerate() {
@@ -251,9 +251,9 @@ impl Policy {
         let least = cohort.minimum_owners;
         let possible = least >= 1 && usize::try_from(least).is_ok_and(|n| n <= owners.len());
         let rule = "from 1 up to the number of owners listed is possible";
-        require(possible, "cohort", "minimum-owners", least, rule)?;
+        require(possible, "cohort", "minimum-owners", &least, rule)?;
         let rule = "at least 1 is needed";
-        require(cohort.minimum_units >= 1, "cohort", "minimum-units", cohort.minimum_units, rule)?;
+        require(cohort.minimum_units >= 1, "cohort", "minimum-units", &cohort.minimum_units, rule)?;
         let rule = "1 to 10800 (three hours, the life of a certificate) is allowed";
         let sensible = (1..=10_800).contains(evidence_max_age);
         require(sensible, "evidence", "max-age-seconds", evidence_max_age, rule)
@@ -281,8 +281,8 @@ impl Amount {
             rule: budget_rule(&error),
         })?;
         let rule = "epsilon and delta allow less rho than that";
-        require(rho <= most.rho, "budget", key, rho, rule)?;
-        require(rho > Zcdp::ZERO, "budget", key, rho, "that is less than the ledger can count")
+        require(rho <= most.rho, "budget", key, &rho, rule)?;
+        require(rho > Zcdp::ZERO, "budget", key, &rho, "that is less than the ledger can count")
     }
 }
 
@@ -303,7 +303,7 @@ fn require(
     holds: bool,
     section: &'static str,
     key: &'static str,
-    found: impl ToString,
+    found: &(impl ToString + ?Sized),
     rule: &'static str,
 ) -> Result<(), PolicyError> {
     if holds {

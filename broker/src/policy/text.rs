@@ -155,9 +155,7 @@ pub(super) fn compile(text: &str) -> Result<Policy, PolicyError> {
 }
 
 /// The enclaves that the tables of a policy approve, in the order of [`ENCLAVES`].
-pub(super) fn enclaves(
-    sections: [Option<Value>; 3],
-) -> Result<Option<Measurements>, PolicyError> {
+pub(super) fn enclaves(sections: [Option<Value>; 3]) -> Result<Option<Measurements>, PolicyError> {
     let tables: Table = ENCLAVES
         .into_iter()
         .zip(sections)
