@@ -74,7 +74,7 @@ pub async fn run(
         Ok::<_, HostError>((Arc::new(store), Queue::open(&database)?))
     })
     .await?;
-    let server = Server::bind(config.listen, &home).await?;
+    let service = Server::bind(config.listen, &home).await?;
     let launcher = config.launcher(home.path(), &home.directory("run")?, wrapper)?;
     let (enclave, supervisor) = Enclave::supervise(launcher, deadlines);
 
@@ -88,8 +88,8 @@ pub async fn run(
     };
     let running = tokio::spawn(runner.run(stop.clone()));
     let api = Api::new(home, store, queue, enclave.clone(), config.platform().to_owned());
-    listening(server.local_address());
-    let served = server.run(api.router(), stop.clone().cancelled_owned()).await;
+    listening(service.local_address());
+    let served = service.run(api.router(), stop.clone().cancelled_owned()).await;
 
     // Whatever ended the service ends the rest, the enclave last.
     stop.cancel();

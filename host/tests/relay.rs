@@ -49,7 +49,7 @@ async fn nobody_there_is_said_at_once() {
 #[tokio::test]
 async fn silence_ends_with_the_deadline() {
     let (address, _folder) = somebody(|link| async move {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         drop(link);
     })
     .await;
@@ -83,7 +83,7 @@ async fn a_refusal_in_the_middle_of_a_dataset_is_heard() {
 #[tokio::test]
 async fn a_dataset_that_is_not_read_ends_with_the_deadline() {
     let (address, _folder) = somebody(|link| async move {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         drop(link);
     })
     .await;
@@ -101,7 +101,8 @@ async fn a_file_of_ours_that_is_too_short_is_not_the_enclaves_fault() {
         let _ = link.receive_bulk_bytes(100_000, 100_000).await;
     })
     .await;
-    let mut body = &[7; 50_000][..];
+    let body = vec![7; 50_000];
+    let mut body = &body[..];
     let loaded = relay::load(&address, transcript(), 0, &mut body, 100_000, &deadlines()).await;
     assert!(matches!(loaded, Err(RelayError::Io(_))), "{loaded:?}");
 }
@@ -129,7 +130,7 @@ async fn a_release_arrives_whole_or_not_at_all() {
         link.send(&release).await.unwrap();
         link.send_bulk_bytes(b"abc").await.unwrap();
         // The connection is lost in the middle of the tensors.
-        link.send_bulk_bytes(&[5; 30_000]).await.unwrap();
+        link.send_bulk_bytes(&vec![5; 30_000]).await.unwrap();
     })
     .await;
     let mut following = relay::follow(&address, transcript(), 4, &deadlines()).await.unwrap();

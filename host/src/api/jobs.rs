@@ -195,10 +195,8 @@ pub(super) async fn own_job(api: &Api, peer: &Peer, id: &str) -> Result<JobRecor
     require(peer, &[Role::Orchestrator], "a job")?;
     let (id, owner) = (Id::new(refusals::digest(id)?), *peer.id());
     on_queue(api, move |queue| {
-        queue.job(&id).and_then(|job| match job.owner == owner {
-            true => Ok(job),
-            false => Err(QueueError::Unknown(id)),
-        })
+        let job = queue.job(&id)?;
+        if job.owner == owner { Ok(job) } else { Err(QueueError::Unknown(id)) }
     })
     .await
 }

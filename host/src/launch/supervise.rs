@@ -15,7 +15,7 @@ use crate::relay::{self, Deadlines};
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// An enclave that lived this long did not fail at once.
-const STEADY: Duration = Duration::from_secs(60);
+const STEADY: Duration = Duration::from_mins(1);
 /// How often a starting enclave is asked whether it is there.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 

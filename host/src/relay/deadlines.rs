@@ -34,11 +34,11 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             broker: Duration::from_secs(30),
-            broker_retry: Duration::from_secs(120),
+            broker_retry: Duration::from_mins(2),
             frame: Duration::from_secs(30),
-            load_per_gib: Duration::from_secs(120),
+            load_per_gib: Duration::from_mins(2),
             start: Duration::from_secs(30),
-            enclave: Duration::from_secs(300),
+            enclave: Duration::from_mins(5),
         }
     }
 }

@@ -19,7 +19,7 @@ const RECONNECTS: u32 = 5;
 /// A release may be late by this many of its intervals, and by no less than
 /// [`LATE_AT_LEAST`]: then the enclave is given up.
 const LATE_INTERVALS: u32 = 10;
-const LATE_AT_LEAST: Duration = Duration::from_secs(600);
+const LATE_AT_LEAST: Duration = Duration::from_mins(10);
 
 impl Runner {
     /// A job that was running when the host stopped: fetches what is missing, if its
@@ -92,7 +92,7 @@ impl Runner {
         next: &mut u32,
     ) -> Result<(), Stop> {
         let mut following = relay::follow(enclave, transcript, *next, &self.deadlines).await?;
-        let late = self.lateness(job)?;
+        let late = Self::lateness(job)?;
         let mut due = Instant::now() + late;
         loop {
             let event = timeout_at(due, following.next()).await.map_err(|_| {
@@ -129,7 +129,7 @@ impl Runner {
 
     /// How long after the release before, or after the connection, the next one is
     /// given up.
-    fn lateness(&self, job: &JobRecord) -> Result<Duration, Stop> {
+    fn lateness(job: &JobRecord) -> Result<Duration, Stop> {
         let schedule = job.job.open_by_anyone().map_err(RelayError::from)?.value.schedule;
         let interval = Duration::from_millis(schedule.first_ms.max(schedule.interval_ms));
         Ok(interval.saturating_mul(LATE_INTERVALS).max(LATE_AT_LEAST))

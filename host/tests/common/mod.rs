@@ -46,7 +46,7 @@ pub fn client(home: &Home, host: &Home) -> Client {
 /// A file that is laid out, hashed and signed as a sealed dataset is. Its body is noise:
 /// the host could not tell, and neither can anybody without the key.
 pub fn sealed(owner: &SigningKey, broker: KeyId, length: usize) -> (Vec<u8>, DatasetManifest) {
-    let body: Vec<u8> = (0..length).map(|i| (i * 31 % 251) as u8).collect();
+    let body: Vec<u8> = (0..=250).map(|i: u8| i.wrapping_mul(31)).cycle().take(length).collect();
     let column = |name: &str, role, kind, bounds: Option<f64>| Column {
         name: name.into(),
         role,
