@@ -170,5 +170,6 @@ fn runtime(error: wasmtime::Error) -> OfferError {
 
 /// An error with its causes, on one line.
 fn reason(error: &wasmtime::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+    let text = format!("{error:#}");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

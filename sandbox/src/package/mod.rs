@@ -23,10 +23,11 @@ pub enum PackageError {
 /// Makes a component of a core module that names its world, as modules built with
 /// `cloister-compute` do. The same module gives the same bytes.
 pub fn componentize(core_module: &[u8]) -> Result<Vec<u8>, PackageError> {
-    let mut encoder = ComponentEncoder::default().validate(true);
+    let mut encoder = ComponentEncoder::default();
     encoder
+        .validate(true)
         .module(core_module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .map_err(|error| PackageError::DoesNotFit(one_line(&error)))
 }
 

@@ -77,6 +77,8 @@ impl Worker {
     fn new(setup: Setup) -> wasmtime::Result<Self> {
         let engine = engine(&setup.limits)?;
         let component = load(&engine, &setup.component)?;
+        // Needs descriptors, so not when the first instance is made.
+        component.initialize_copy_on_write_image()?;
         Ok(Self {
             runner: Runner::new(&component, setup.limits.clone(), setup.seed, setup.params)?,
             limits: setup.limits,

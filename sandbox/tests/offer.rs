@@ -1,0 +1,127 @@
+//! Components that are refused when they are offered, each with its own error.
+
+mod guests;
+
+use cloister_sandbox::package::{componentize, embed_world};
+use cloister_sandbox::{MAX_COMPONENT_BYTES, OfferError, compile, inspect};
+use guests::{DESCRIPTION, component, honest, module_with};
+
+fn refused(component: &[u8]) -> OfferError {
+    let error = inspect(component).expect_err("it was accepted");
+    let text = error.to_string();
+    assert!(!text.contains('\n'), "more than a line: {text}");
+    error
+}
+
+#[test]
+fn an_honest_component_is_described() {
+    let component = component(&honest());
+    compile(&component).unwrap();
+    let description = inspect(&component).unwrap();
+    assert_eq!(description.name, "test");
+    assert_eq!(description.version, "1.0.0");
+    assert!(description.parameters.is_empty());
+}
+
+#[test]
+fn the_same_module_makes_the_same_component() {
+    assert_eq!(component(&honest()), component(&honest()));
+}
+
+#[test]
+fn too_large() {
+    let error = refused(&vec![0; MAX_COMPONENT_BYTES + 1]);
+    assert!(matches!(error, OfferError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_core_module_or_noise() {
+    for bytes in [&b"\0asm\x01\0\0\0"[..], b"noise", b""] {
+        let error = refused(bytes);
+        assert!(matches!(error, OfferError::NotAComponent { .. }), "{error}");
+    }
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let component = component(&honest());
+    for end in (0..component.len()).step_by(97) {
+        assert!(compile(&component[..end]).is_err(), "accepted {end} bytes");
+    }
+}
+
+#[test]
+fn wasi_is_refused_by_name() {
+    let text = r#"(component
+        (import "wasi:clocks/monotonic-clock@0.2.0" (instance
+            (export "now" (func (result u64))))))"#;
+    match refused(&wat::parse_str(text).unwrap()) {
+        OfferError::ForbiddenImport { name } => {
+            assert_eq!(name, "wasi:clocks/monotonic-clock@0.2.0");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_function_beside_the_kernels_is_refused() {
+    let text = r#"(component
+        (import "cloister:compute/tensors@1.0.0" (instance
+            (export "escape" (func)))))"#;
+    let error = refused(&wat::parse_str(text).unwrap());
+    assert!(matches!(error, OfferError::ImportType { .. }), "{error}");
+}
+
+#[test]
+fn exports_are_exactly_the_worlds() {
+    let error = refused(&wat::parse_str("(component)").unwrap());
+    assert!(matches!(error, OfferError::MissingExport { name: "describe" }), "{error}");
+    let text = r#"(component
+        (core module $m (func (export "f")))
+        (core instance $i (instantiate $m))
+        (func (export "backdoor") (canon lift (core func $i "f"))))"#;
+    let error = refused(&wat::parse_str(text).unwrap());
+    assert!(matches!(error, OfferError::UnknownExport { .. }), "{error}");
+    let text = text.replace("backdoor", "describe");
+    let error = refused(&wat::parse_str(text).unwrap());
+    assert!(matches!(error, OfferError::ExportType { name: "describe", .. }), "{error}");
+}
+
+#[test]
+fn a_module_without_the_exports_does_not_become_a_component() {
+    let module = wat::parse_str("(module)").unwrap();
+    assert!(componentize(&embed_world(&module).unwrap()).is_err());
+}
+
+#[test]
+fn describe_is_cut_off_by_fuel_and_by_size() {
+    let endless = honest().replace(
+        r#"(func (export "describe") (result i32) "#,
+        r#"(func (export "describe") (result i32) (loop $l (br $l)) "#,
+    );
+    let error = refused(&component(&endless));
+    assert!(matches!(error, OfferError::DescribeFailed { .. }), "{error}");
+
+    // A parameter list that would take 4 GiB, and one that points at the same text again
+    // and again: 64 parameters x 40 KB.
+    for parameters in [(64, 60_000_000), (512, 200)] {
+        let mut description = DESCRIPTION;
+        description[3] = parameters;
+        let huge = module_with("", "", description);
+        let huge = huge.replace("(data (i32.const 64)", &format!("{LONG}(data (i32.const 64)"));
+        let error = refused(&component(&huge));
+        let matched =
+            matches!(error, OfferError::DescribeFailed { .. } | OfferError::BadDescription { .. });
+        assert!(matched, "{error}");
+    }
+}
+
+/// Two pages of parameters whose name is at 0 and 40000 bytes long.
+const LONG: &str = r#"(data (i32.const 512) "\00\00\00\00\40\9c\00\00")"#;
+
+#[test]
+fn a_description_with_control_characters_is_refused() {
+    let module = honest().replace("test1.0.0", "te\\1bt1.0.0");
+    let error = refused(&component(&module));
+    assert!(matches!(error, OfferError::BadDescription { .. }), "{error}");
+}
