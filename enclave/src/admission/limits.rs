@@ -1,0 +1,87 @@
+//! Room: for one call of the code, and for all releases.
+
+use cloister_protocol::{
+    job::{CallLimits, Job},
+    limits,
+};
+use cloister_sandbox::Limits;
+
+use crate::{
+    refusal::{Code, Refused},
+    release::file_bound,
+    rounds::Plan,
+};
+
+/// Bytes of a page of linear memory.
+const PAGE: u64 = 1 << 16;
+
+/// Fuel of `init`, and of `score` without public rows: a model of a million numbers.
+const LEAST_PUBLIC_FUEL: u64 = 5_000_000;
+
+/// All releases of a job, which are kept to be asked for again; and its last iterates.
+const KEPT_BYTES: u64 = 1 << 30;
+
+/// The sandbox's limits, from the job's.
+///
+/// Half of the memory, in whole pages of 64 KiB, is linear memory, the rest tensors. A
+/// score may use the fuel of one unit for each public row.
+#[must_use]
+pub fn call_limits(limits: &CallLimits, public_rows: u64) -> Limits {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let guest = (limits.memory / 2 / PAGE * PAGE).max(PAGE);
+    let standard = Limits::default();
+    let public = limits.fuel.saturating_mul(public_rows.max(1));
+    Limits {
+        fuel_per_unit: limits.fuel,
+        fuel_public: public.clamp(LEAST_PUBLIC_FUEL, standard.fuel_public.max(limits.fuel)),
+        guest_memory_bytes: bytes(guest),
+        tensor_bytes: bytes(limits.memory.saturating_sub(guest)),
+        ..standard
+    }
+}
+
+/// Refuses a job whose releases are larger than a file, or all together than the memory.
+pub(super) fn check(job: &Job, plan: &Plan) -> Result<(), Refused> {
+    // The last release has three vectors of the model's size, the others two.
+    let largest = file_bound(plan.dimension(), 3);
+    let all = file_bound(plan.dimension(), 2).saturating_mul(u64::from(job.releases()));
+    let iterates = file_bound(plan.dimension(), 1).saturating_mul(u64::from(plan.average_last()));
+    for (what, found, limit) in [
+        ("the largest release", largest, limits::TENSORS),
+        ("all releases", all.saturating_add(largest), KEPT_BYTES),
+        ("the iterates that are averaged", iterates, KEPT_BYTES),
+    ] {
+        if found > limit {
+            let why = format!(
+                "{what} of a model of {} numbers would take {found} bytes; {limit} are allowed",
+                plan.dimension()
+            );
+            return Err(Refused::new(Code::ModelSize, why));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_split_and_nothing_is_lost() {
+        for memory in [1 << 16, 1 << 20, (1 << 20) + 12_345, 1 << 30] {
+            let limits = call_limits(&CallLimits { fuel: 1000, memory }, 0);
+            assert_eq!(limits.guest_memory_bytes % (1 << 16), 0);
+            assert_eq!((limits.guest_memory_bytes + limits.tensor_bytes) as u64, memory);
+        }
+    }
+
+    #[test]
+    fn a_score_may_use_what_its_rows_may() {
+        let fuel =
+            |fuel, rows| call_limits(&CallLimits { fuel, memory: 1 << 20 }, rows).fuel_public;
+        assert_eq!(fuel(1000, 0), LEAST_PUBLIC_FUEL);
+        assert_eq!(fuel(1_000_000, 100), 100_000_000);
+        assert_eq!(fuel(1_000_000, 1 << 40), Limits::default().fuel_public);
+        assert_eq!(fuel(1_000_000_000_000, 3), 1_000_000_000_000);
+    }
+}

@@ -1,0 +1,82 @@
+//! Time: the work of each release has to be over when it is due.
+//!
+//! The fuel that code may use bounds the time of a round whatever the rows are, so a
+//! release is never late because of them.
+
+use std::time::Duration;
+
+use cloister_protocol::job::Job;
+use cloister_sandbox::{MAX_UNIT_ELEMENTS, Settings, fuel};
+
+use super::public_rows;
+use crate::{
+    refusal::{Code, Refused},
+    rounds::Plan,
+};
+
+/// The gate, for each number of an update: measured at a few nanoseconds.
+const GATE_NANOSECONDS: u64 = 20;
+/// Noise, step and file, for each number of the model: measured at some 0.2 microseconds.
+const RELEASE_NANOSECONDS: u64 = 2000;
+/// Signatures, and the threads' own time.
+const RELEASE_OVERHEAD: Duration = Duration::from_millis(5);
+
+/// The least interval in which any round of this job is sure to be over.
+#[must_use]
+pub fn least_interval(units: u64, plan: &Plan, settings: &Settings, workers: usize) -> Duration {
+    let dimension = plan.dimension() as u64;
+    let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+    fuel::worst_case_round(units, workers, &settings.limits)
+        .saturating_add(gate(units, dimension))
+        .saturating_add(score(plan, settings))
+}
+
+/// The least time to the first release: that of a round, or of centring if there is one.
+#[must_use]
+pub fn least_first(units: u64, plan: &Plan, settings: &Settings, workers: usize) -> Duration {
+    if plan.has_centring() {
+        gate(units, u64::from(settings.features))
+    } else {
+        least_interval(units, plan, settings, workers)
+    }
+}
+
+/// Clipping all updates, adding them up, noise.
+fn gate(units: u64, dimension: u64) -> Duration {
+    let each = dimension.saturating_mul(GATE_NANOSECONDS);
+    let once = dimension.saturating_mul(RELEASE_NANOSECONDS);
+    Duration::from_nanos(units.saturating_mul(each).saturating_add(once))
+        .saturating_add(RELEASE_OVERHEAD)
+}
+
+/// One call of `score` for each piece of the public set.
+fn score(plan: &Plan, settings: &Settings) -> Duration {
+    let columns = u64::from(settings.features) + u64::from(settings.targets);
+    let elements = public_rows(plan.public()).saturating_mul(columns);
+    let pieces = elements.div_ceil(MAX_UNIT_ELEMENTS as u64);
+    let mut limits = settings.limits.clone();
+    limits.fuel_per_unit = limits.fuel_public;
+    fuel::worst_case_unit(&limits).saturating_mul(u32::try_from(pieces).unwrap_or(u32::MAX))
+}
+
+pub(super) fn check(
+    job: &Job,
+    plan: &Plan,
+    settings: &Settings,
+    workers: usize,
+) -> Result<(), Refused> {
+    let units = job.units();
+    for (field, found, least) in [
+        ("first_ms", job.schedule.first_ms, least_first(units, plan, settings, workers)),
+        ("interval_ms", job.schedule.interval_ms, least_interval(units, plan, settings, workers)),
+    ] {
+        if Duration::from_millis(found) < least {
+            let why = format!(
+                "schedule.{field} is {found}; {units} units with this fuel and memory on {workers} workers may take {} ms: allow that, or lower limits.fuel or limits.memory",
+                least.as_millis() + 1
+            );
+            return Err(Refused::new(Code::ScheduleTooTight, why));
+        }
+    }
+    Ok(())
+}

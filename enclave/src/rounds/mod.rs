@@ -1,0 +1,190 @@
+//! The rounds of a job: units in, noised releases out, and nothing else.
+//!
+//! 1. Centring, if the job has it: the noised mean of each unit's mean features.
+//! 2. Features become `clamp(scale * (x - centre))`.
+//! 3. Each round: one update for each unit from a fresh sandbox, through the gate into an
+//!    integer sum; noise; the server's step.
+//!
+//! [`run`] is the same for the served path, benchmarks and tests; what differs is the
+//! [`Outlet`] that releases go to, which also decides when.
+//!
+//! # After code has seen rows
+//!
+//! A round has no error. An update that is missing for whatever reason, the failure of all
+//! workers included, is the zero update. What happens to releases afterwards (the step,
+//! the score) uses released numbers and public rows only, and the score comes from a
+//! worker that never sees a row of a dataset, so that no malice towards one shows in it.
+//!
+//! # Memory
+//!
+//! Besides the units, a round holds one integer sum (8 bytes for each number of the model),
+//! one quantised update (4), the model (8 + 4), its last iterates (8 for each of
+//! `average_last`), and one update in flight (4); workers hold as much as the job's limits say.
+
+mod features;
+pub mod plan;
+mod pools;
+mod score;
+mod timetable;
+#[cfg(feature = "visible-sum")]
+mod visible;
+
+pub use plan::{Centring, Plan};
+pub use pools::{Pools, Workshop};
+pub use score::Score;
+pub use timetable::Timetable;
+
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use cloister_privacy::{DiscreteGaussian, Gate, IntegerSum, NoisySum};
+use cloister_protocol::{job, release::Stage};
+use rand_core::CryptoRng;
+
+use crate::{release::Tensor, rows::Units};
+
+/// Where releases go.
+pub trait Outlet {
+    /// Takes the next release. It returns when the release has happened, which the outlet
+    /// may delay until the release's time; [`ControlFlow::Break`] ends the job early.
+    fn release(&mut self, output: Output) -> ControlFlow<()>;
+}
+
+/// What one release says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Centring, or which round.
+    pub stage: Stage,
+    /// What the gate did.
+    pub gate: job::Gate,
+    /// What it cost, in pico-rho.
+    pub cost: u64,
+    /// The released tensors.
+    pub tensors: Vec<Tensor>,
+}
+
+impl Output {
+    /// The released tensor of this name, if it has doubles.
+    #[must_use]
+    pub fn doubles(&self, name: &str) -> Option<&[f64]> {
+        self.tensors.iter().find(|tensor| tensor.name() == name).and_then(Tensor::doubles)
+    }
+}
+
+/// An outlet that keeps everything and waits for nothing.
+impl Outlet for Vec<Output> {
+    fn release(&mut self, output: Output) -> ControlFlow<()> {
+        self.push(output);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Runs all rounds of a job and gives each release to `outlet`.
+///
+/// `rng` makes the noise: in the enclave the system's entropy seeds it, never the job.
+/// Returns whether all releases were made, or the outlet ended the job before.
+pub fn run<R: CryptoRng>(
+    plan: &Plan,
+    mut units: Units,
+    pools: &mut Pools,
+    rng: &mut R,
+    outlet: &mut impl Outlet,
+) -> ControlFlow<()> {
+    let mut number = 0;
+    let mut centre = vec![0.0; plan.shape.features.len()];
+    if let Some(centring) = &plan.centring {
+        let sum = sum_of_means(&centring.gate, &units);
+        let noised = noise(sum, &centring.noise, rng, 0);
+        centre = plan.mean(&noised);
+        let tensors = vec![
+            Tensor::integers("noised_sum", noised.values().to_vec()),
+            Tensor::floats("centre", centre.clone()),
+        ];
+        let (gate, cost) = (centring.declared(&plan.declared), centring.cost);
+        outlet.release(Output { number, stage: Stage::Centring, gate, cost, tensors })?;
+        number += 1;
+    }
+    let standardise = plan.standardise(&centre);
+    standardise.apply(&mut units);
+    let public = plan.public.as_ref().map(|public| standardise.applied(public));
+
+    let mut state = plan.start();
+    for round in 1..=plan.rounds {
+        let model = state.model_f32();
+        let sum = sum_of_updates(&plan.gate, pools, round, &model, &units);
+        let noised = noise(sum, &plan.noise, rng, round);
+        plan.step(&mut state, &noised);
+        let mut tensors = vec![
+            Tensor::integers("noised_sum", noised.values().to_vec()),
+            Tensor::floats("model", state.model().to_vec()),
+        ];
+        let mut scored = state.model_f32();
+        if round == plan.rounds {
+            tensors.push(Tensor::floats("final_model", state.averaged()));
+            scored = state.averaged_f32();
+        }
+        if let Some(public) = &public {
+            let Score { accuracy, loss } = pools.score(&scored, public);
+            tensors.push(Tensor::floats("accuracy", vec![accuracy]));
+            tensors.push(Tensor::floats("loss", vec![loss]));
+        }
+        let (gate, cost) = (plan.declared, plan.round_cost);
+        outlet.release(Output { number, stage: Stage::Round(round), gate, cost, tensors })?;
+        number += 1;
+    }
+    ControlFlow::Continue(())
+}
+
+/// The gated sum of what the code makes of each unit. It has no error: see the module.
+fn sum_of_updates(
+    gate: &Gate,
+    pools: &mut Pools,
+    round: u32,
+    model: &[f32],
+    units: &Units,
+) -> IntegerSum {
+    let mut sum = gate.sum();
+    let mut quantised = gate.quantise(&[]);
+    let whole = catch_unwind(AssertUnwindSafe(|| {
+        pools.round(round, model, units.as_slice(), &mut |_, update| {
+            gate.quantise_into(update.unwrap_or_default(), &mut quantised);
+            add(&mut sum, &quantised);
+        });
+    }));
+    // A panic here is a fault of ours; the release happens nevertheless.
+    if whole.is_ok() { sum } else { gate.sum() }
+}
+
+/// The gated sum of each unit's mean features.
+fn sum_of_means(gate: &Gate, units: &Units) -> IntegerSum {
+    let mut sum = gate.sum();
+    let mut quantised = gate.quantise(&[]);
+    for unit in units.as_slice() {
+        gate.quantise_into(&features::mean(unit, gate.dimension()), &mut quantised);
+        add(&mut sum, &quantised);
+    }
+    sum
+}
+
+fn add(sum: &mut IntegerSum, update: &cloister_privacy::Quantised) {
+    // Both are of the same gate, and there are fewer units than a sum takes: see admission.
+    let added = sum.add(update);
+    debug_assert!(added.is_ok());
+}
+
+fn noise<R: CryptoRng>(
+    sum: IntegerSum,
+    noise: &DiscreteGaussian,
+    rng: &mut R,
+    round: u32,
+) -> NoisySum {
+    #[cfg(feature = "visible-sum")]
+    visible::write(round, &sum);
+    #[cfg(not(feature = "visible-sum"))]
+    let _ = round;
+    sum.noise(noise, rng)
+}

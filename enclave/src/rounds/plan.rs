@@ -1,0 +1,146 @@
+//! What the rounds of a job do, worked out before any row is there.
+
+use cloister_privacy::{
+    DiscreteGaussian, Error, Gate, JobCost, NoisySum, Release, Sensitivity, Server, ServerState,
+};
+use cloister_protocol::job::{self, Job};
+
+use super::features::Standardise;
+use crate::rows::{Shape, Units};
+
+/// A job, ready to run: everything in it is public and has been checked.
+pub struct Plan {
+    pub(super) shape: Shape,
+    pub(super) declared: job::Gate,
+    pub(super) gate: Gate,
+    pub(super) noise: DiscreteGaussian,
+    pub(super) round_cost: u64,
+    pub(super) centring: Option<Centring>,
+    pub(super) rounds: u32,
+    pub(super) public: Option<Units>,
+    server: Server,
+    first_model: Vec<f32>,
+    divisor: u64,
+    scale: f64,
+    clamp: f64,
+}
+
+/// The centring release.
+pub struct Centring {
+    pub(super) gate: Gate,
+    pub(super) noise: DiscreteGaussian,
+    pub(super) cost: u64,
+    declared: job::Centring,
+}
+
+impl Centring {
+    /// The gate as a release writes it.
+    pub(super) fn declared(&self, round: &job::Gate) -> job::Gate {
+        let job::Centring { clip, steps, sigma } = self.declared;
+        job::Gate { mode: round.mode, clip, steps, sigma }
+    }
+}
+
+impl Plan {
+    /// The plan of a validated job for data of `shape`, from the code's first model.
+    /// `public` is the evaluation set as one unit.
+    ///
+    /// # Errors
+    ///
+    /// The privacy crate's: the grid is too coarse for the model, the clip bound or the
+    /// rate out of range, the first model not finite.
+    pub fn new(
+        job: &Job,
+        shape: Shape,
+        first_model: Vec<f32>,
+        public: Option<Units>,
+    ) -> Result<Self, Error> {
+        let job::Gate { mode: job::GateMode::Unit, clip, steps, sigma } = job.gate;
+        let cost = cost(job);
+        let centring = match (&job.centring, &cost.centring) {
+            (Some(declared), Some(release)) => Some(Centring {
+                gate: Gate::new(declared.clip, declared.steps, shape.features.len())?,
+                noise: DiscreteGaussian::new(declared.sigma)?,
+                cost: release.cost()?.as_pico(),
+                declared: *declared,
+            }),
+            _ => None,
+        };
+        let job::ServerStep { rate, momentum, average_last, scale, clamp } = job.server;
+        let server = Server::new(rate, momentum, average_last)?;
+        // Only to refuse a first model that is not finite; see `start`.
+        server.start(&first_model)?;
+        Ok(Self {
+            gate: Gate::new(clip, steps, first_model.len())?,
+            noise: DiscreteGaussian::new(sigma)?,
+            round_cost: cost.round.cost()?.as_pico(),
+            centring,
+            rounds: job.rounds,
+            declared: job.gate,
+            divisor: job.units(),
+            shape,
+            server,
+            first_model,
+            public,
+            scale,
+            clamp,
+        })
+    }
+
+    /// Numbers in the model.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.gate.dimension()
+    }
+
+    /// How many iterates are averaged in the end.
+    #[must_use]
+    pub fn average_last(&self) -> u32 {
+        self.server.average_last()
+    }
+
+    /// Whether the first release is the centring one.
+    #[must_use]
+    pub fn has_centring(&self) -> bool {
+        self.centring.is_some()
+    }
+
+    /// The evaluation set, as one unit.
+    #[must_use]
+    pub fn public(&self) -> Option<&Units> {
+        self.public.as_ref()
+    }
+
+    pub(super) fn start(&self) -> ServerState {
+        self.server.start(&self.first_model).expect("`new` has started from the same model")
+    }
+
+    /// The noised sum over the public number of units.
+    pub(super) fn mean(&self, noised: &NoisySum) -> Vec<f64> {
+        noised.mean(self.divisor).expect("a validated job has units")
+    }
+
+    /// One server step. Updates are gradients, so the model moves against their mean:
+    /// the negation is exact, and the step that of the privacy crate.
+    pub(super) fn step(&self, state: &mut ServerState, noised: &NoisySum) {
+        let descent: Vec<f64> = self.mean(noised).into_iter().map(|u| -u).collect();
+        state.apply(&descent).expect("the mean of a noised sum of this model is accepted");
+    }
+
+    pub(super) fn standardise(&self, centre: &[f64]) -> Standardise {
+        Standardise { centre: centre.to_vec(), scale: self.scale, clamp: self.clamp }
+    }
+}
+
+/// The releases of a job, as the privacy crate charges them.
+#[must_use]
+pub fn cost(job: &Job) -> JobCost {
+    let job::Gate { mode: job::GateMode::Unit, clip: _, steps, sigma } = job.gate;
+    let release =
+        |steps, sigma_steps| Release { sensitivity: Sensitivity::Unit, steps, sigma_steps };
+    JobCost {
+        rounds: job.rounds,
+        round: release(steps, sigma),
+        centring: job.centring.map(|centring| release(centring.steps, centring.sigma)),
+    }
+}

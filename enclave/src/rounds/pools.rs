@@ -1,0 +1,114 @@
+//! The worker processes of one job.
+
+use std::process::Command;
+
+use cloister_sandbox::{Compiled, Pool, PoolError, Settings, UnitRows};
+
+use super::score::{self, Score};
+
+/// How workers are started, and how many.
+pub struct Workshop {
+    command: Box<dyn Fn() -> Command + Send + Sync>,
+    workers: usize,
+}
+
+impl Workshop {
+    /// Workers started with `command`, whose program calls `cloister_sandbox::worker::main`.
+    pub fn new(workers: usize, command: impl Fn() -> Command + Send + Sync + 'static) -> Self {
+        Self { command: Box::new(command), workers }
+    }
+
+    /// How many workers a round has.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    fn pool(
+        &self,
+        workers: usize,
+        compiled: &Compiled,
+        settings: &Settings,
+    ) -> Result<Pool, PoolError> {
+        Pool::start((self.command)(), workers, compiled, settings.clone())
+    }
+}
+
+/// The workers of one job: those that see rows, and one that sees public things only.
+///
+/// They are started when they are needed, and stay on the thread that did.
+pub struct Pools<'a> {
+    workshop: &'a Workshop,
+    compiled: &'a Compiled,
+    settings: &'a Settings,
+    units: Option<Pool>,
+    public: Option<Pool>,
+}
+
+impl<'a> Pools<'a> {
+    /// No worker runs yet.
+    #[must_use]
+    pub fn new(workshop: &'a Workshop, compiled: &'a Compiled, settings: &'a Settings) -> Self {
+        Self { workshop, compiled, settings, units: None, public: None }
+    }
+
+    /// The model that the code begins with.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`]: no worker starts, or `init` makes no model.
+    pub fn first_model(&mut self) -> Result<Vec<f32>, PoolError> {
+        Ok(self.public()?.init_model().to_vec())
+    }
+
+    /// Starts the workers that will see rows, so that the first round finds them ready.
+    /// That they do not start is no error: each round tries again.
+    pub fn warm(&mut self) {
+        let _ = self.units();
+    }
+
+    /// Every unit's update. Where there is none, `sink` is told so or not told at all.
+    pub(super) fn round(
+        &mut self,
+        round: u32,
+        model: &[f32],
+        units: &[UnitRows],
+        sink: &mut dyn FnMut(usize, Option<&[f32]>),
+    ) {
+        if let Ok(pool) = self.units() {
+            // It fails before any unit runs, and for public reasons only.
+            let _ = pool.round(round, model, units, sink);
+        }
+    }
+
+    /// How well a released model does on public rows; NaN where the code does not say.
+    pub(super) fn score(&mut self, model: &[f32], rows: &UnitRows) -> Score {
+        let predictions = self.public().and_then(|pool| pool.score(model, &rows.features));
+        match predictions {
+            Ok(predictions) => {
+                score::score(&predictions, &rows.targets, self.settings.targets as usize)
+            }
+            Err(_) => Score { accuracy: f64::NAN, loss: f64::NAN },
+        }
+    }
+
+    fn units(&mut self) -> Result<&mut Pool, PoolError> {
+        let Self { workshop, compiled, settings, units, .. } = self;
+        started(units, || workshop.pool(workshop.workers, compiled, settings))
+    }
+
+    fn public(&mut self) -> Result<&mut Pool, PoolError> {
+        let Self { workshop, compiled, settings, public, .. } = self;
+        started(public, || workshop.pool(1, compiled, settings))
+    }
+}
+
+fn started(
+    slot: &mut Option<Pool>,
+    start: impl FnOnce() -> Result<Pool, PoolError>,
+) -> Result<&mut Pool, PoolError> {
+    match slot {
+        Some(pool) => Ok(pool),
+        None => Ok(slot.insert(start()?)),
+    }
+}

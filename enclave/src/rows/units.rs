@@ -1,0 +1,201 @@
+//! Grouping rows by unit.
+
+use std::{collections::HashMap, hash::Hash};
+
+use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use cloister_protocol::dataset::{ColumnType, DatasetManifest, HeaderCore, Unit};
+use cloister_sandbox::UnitRows;
+use zeroize::Zeroize;
+
+use super::{Range, RowsError, stream::Numbers};
+
+/// The rows of every unit of a dataset or a job. Erased when dropped.
+pub struct Units(Vec<UnitRows>);
+
+impl Units {
+    /// No units yet.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Units made elsewhere: synthetic ones of a benchmark, say. Features are those of
+    /// [`Range::relative`].
+    #[must_use]
+    pub fn from_rows(units: Vec<UnitRows>) -> Self {
+        Self(units)
+    }
+
+    /// Takes over the units of another dataset, behind these.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// The units, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[UnitRows] {
+        &self.0
+    }
+
+    /// Their number.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every feature of every row, to be changed in place: slices of one row each.
+    pub(crate) fn feature_rows(&mut self, columns: usize) -> impl Iterator<Item = &mut [f32]> {
+        self.0.iter_mut().flat_map(move |unit| unit.features.chunks_exact_mut(columns.max(1)))
+    }
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        for unit in &mut self.0 {
+            unit.features.zeroize();
+            unit.targets.zeroize();
+        }
+    }
+}
+
+/// Groups all rows and compares their counts with the manifest's.
+pub(super) fn group(
+    batches: &[RecordBatch],
+    header: &HeaderCore,
+    manifest: &DatasetManifest,
+) -> Result<Units, RowsError> {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if rows as u64 != manifest.rows {
+        return Err(RowsError::Counts);
+    }
+    // 1. The slot of each row, in order of first appearance, and the size of each slot.
+    let slots = slots(batches, header, rows)?;
+    let mut sizes: Vec<u32> = Vec::new();
+    for slot in &slots {
+        let slot = *slot as usize;
+        if slot == sizes.len() {
+            sizes.push(0);
+        }
+        sizes[slot] += 1;
+    }
+    let largest = sizes.iter().copied().max().unwrap_or(0);
+    if sizes.len() as u64 != manifest.units || u64::from(largest) != manifest.max_rows_per_unit {
+        return Err(RowsError::Counts);
+    }
+    // 2. Room for each unit, exactly, so that rows are never moved.
+    let (features, targets) = (header.features().count(), header.targets().count());
+    let room = |rows: &u32| UnitRows {
+        features: Vec::with_capacity(*rows as usize * features),
+        targets: Vec::with_capacity(*rows as usize * targets),
+        rows: 0,
+    };
+    let mut units = Units(sizes.iter().map(room).collect());
+    // 3. The rows, in their order.
+    let mut slots = slots.into_iter();
+    read_rows(batches, header, |row, columns| {
+        let slot = slots.next().ok_or(RowsError::Counts)?;
+        columns.push(row, &mut units.0[slot as usize]);
+        Ok(())
+    })?;
+    Ok(units)
+}
+
+/// All rows as if they were one unit.
+pub(super) fn ungrouped(batches: &[RecordBatch], header: &HeaderCore) -> Result<Units, RowsError> {
+    let mut all = UnitRows::default();
+    read_rows(batches, header, |row, columns| {
+        columns.push(row, &mut all);
+        Ok(())
+    })?;
+    Ok(Units(vec![all]))
+}
+
+/// Features and targets of one batch, with their bounds.
+struct Columns<'a> {
+    features: Vec<(Numbers<'a>, Range)>,
+    targets: Vec<(Numbers<'a>, Range)>,
+}
+
+impl Columns<'_> {
+    #[expect(clippy::cast_possible_truncation, reason = "code computes in singles")]
+    fn push(&self, row: usize, unit: &mut UnitRows) {
+        let relative =
+            |(numbers, range): &(Numbers, Range)| range.relative(numbers.get(row)) as f32;
+        let repaired = |(numbers, range): &(Numbers, Range)| range.repair(numbers.get(row)) as f32;
+        unit.features.extend(self.features.iter().map(relative));
+        unit.targets.extend(self.targets.iter().map(repaired));
+        unit.rows += 1;
+    }
+}
+
+fn read_rows(
+    batches: &[RecordBatch],
+    header: &HeaderCore,
+    mut take: impl FnMut(usize, &Columns<'_>) -> Result<(), RowsError>,
+) -> Result<(), RowsError> {
+    for batch in batches {
+        let read = |column: &cloister_protocol::dataset::Column| {
+            Ok((Numbers::of(batch, &column.name)?, Range::of(column)))
+        };
+        let columns = Columns {
+            features: header.features().map(read).collect::<Result<_, _>>()?,
+            targets: header.targets().map(read).collect::<Result<_, _>>()?,
+        };
+        for row in 0..batch.num_rows() {
+            take(row, &columns)?;
+        }
+    }
+    Ok(())
+}
+
+/// The unit of each row, numbered in order of first appearance.
+fn slots(batches: &[RecordBatch], header: &HeaderCore, rows: usize) -> Result<Vec<u32>, RowsError> {
+    let rows_fit = u32::try_from(rows).map_err(|_| RowsError::Counts)?;
+    let Unit::Column(name) = &header.unit else {
+        return Ok((0..rows_fit).collect());
+    };
+    let column = header.columns.iter().find(|c| c.name == *name).ok_or(RowsError::Columns)?;
+    let kind = column.kind;
+    let arrays = batches
+        .iter()
+        .map(|batch| batch.column_by_name(name).map(AsRef::as_ref).ok_or(RowsError::Columns));
+    match kind {
+        ColumnType::Text => {
+            number::<StringArray, _>(arrays, rows, |array, row| Some(array.value(row)))
+        }
+        ColumnType::I64 => {
+            number::<Int64Array, _>(arrays, rows, |array, row| Some(array.value(row)))
+        }
+        // Equal numbers are one unit: minus zero is zero, and NaN is no id.
+        ColumnType::F64 => number::<Float64Array, _>(arrays, rows, |array, row| {
+            let id = array.value(row) + 0.0;
+            (!id.is_nan()).then_some(id.to_bits())
+        }),
+    }
+}
+
+fn number<'a, A: Array + 'static, K: Eq + Hash>(
+    arrays: impl Iterator<Item = Result<&'a dyn Array, RowsError>>,
+    rows: usize,
+    id: impl Fn(&'a A, usize) -> Option<K>,
+) -> Result<Vec<u32>, RowsError> {
+    let mut numbers = HashMap::new();
+    let mut slots = Vec::with_capacity(rows);
+    for array in arrays {
+        let array: &'a A = array?.as_any().downcast_ref().ok_or(RowsError::Columns)?;
+        for row in 0..array.len() {
+            let id = array.is_valid(row).then(|| id(array, row)).flatten();
+            let id = id.ok_or(RowsError::NullUnit)?;
+            // There are no more units than rows, whose number fits.
+            let next = u32::try_from(numbers.len()).map_err(|_| RowsError::Counts)?;
+            slots.push(*numbers.entry(id).or_insert(next));
+        }
+    }
+    Ok(slots)
+}
