@@ -6,8 +6,8 @@
 //!
 //! Admission needs the other direction, the longest time that fuel can buy:
 //! [`worst_case_round`]. Its constants were measured with code written to be slow
-//! (`cargo test --release -p cloister-sandbox --test slow_fuel -- --ignored
-//! --nocapture`), and then doubled at least.
+//! (`cargo test --release -p cloister-sandbox --test workers -- --ignored slow_fuel`), and
+//! the slowest found was then halved at least.
 
 use std::time::Duration;
 
@@ -35,9 +35,6 @@ pub(crate) const BULK: u8 = 64;
 const KERNEL: u64 = 100;
 
 /// The longest that a round can take on `workers` workers, each with a core of its own.
-///
-/// Bulk data moves in the time of the pages it fills; the sum of both workers' shares
-/// is rounded up to whole units.
 #[must_use]
 pub fn worst_case_round(units: u64, workers: u32, limits: &Limits) -> Duration {
     let share = units.div_ceil(u64::from(workers.max(1)));

@@ -86,7 +86,6 @@ fn wrong(name: &'static str, reason: &str) -> Result<(), OfferError> {
 impl Shape {
     fn matches(self, found: &Type) -> bool {
         match (self, found) {
-            (Self::U32, Type::U32) => true,
             (Self::Own, Type::Own(resource)) | (Self::Borrow, Type::Borrow(resource)) => {
                 *resource == ResourceType::host::<Tensor>()
             }
@@ -99,8 +98,8 @@ impl Shape {
                 }
                 _ => false,
             },
-            // Its fields are checked when it is read.
-            (Self::Description, Type::Record(_)) => true,
+            // A description's fields are checked when it is read.
+            (Self::U32, Type::U32) | (Self::Description, Type::Record(_)) => true,
             _ => false,
         }
     }

@@ -5,6 +5,7 @@ mod round;
 
 use std::marker::PhantomData;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fuel;
@@ -83,7 +84,7 @@ pub struct Pool {
     features: u32,
     targets: u32,
     model_shape: (u32, u32),
-    first_model: Vec<f32>,
+    first_model: Arc<[f32]>,
     /// A worker that is silent for this long is stuck. No unit can take a tenth of it.
     patience: Duration,
     /// The kernel ends a worker together with the thread that started it.
@@ -128,7 +129,7 @@ impl Pool {
             features,
             targets,
             model_shape: (0, 0),
-            first_model: Vec::new(),
+            first_model: [].into(),
             patience,
             one_thread: PhantomData,
         };
@@ -191,8 +192,8 @@ impl Pool {
         let out = worker.outgoing();
         push_frame(out, Kind::Model, &[0, shape.0, shape.1], &[model]);
         push_frame(out, Kind::Score, &[rows], &[features]);
-        let values = worker.answer(&[], expected, patience);
-        scores.extend(values.ok_or(PoolError::Died)?.ok_or(PoolError::ScoreFailed)?);
+        let values = worker.answer(expected, patience)?;
+        scores.extend(values.ok_or(PoolError::ScoreFailed)?);
         Ok(())
     }
 
@@ -200,10 +201,10 @@ impl Pool {
         let patience = self.patience;
         let worker = self.worker(0)?;
         push_frame(worker.outgoing(), Kind::Init, &[], &[]);
-        let model = worker.first_model(patience).ok_or(PoolError::Died)?;
-        let (shape, values) = model.ok_or(PoolError::InitFailed)?;
-        self.model_shape = shape;
-        self.first_model = values;
+        let model = worker.first_model(patience)?;
+        let model = model.ok_or(PoolError::InitFailed)?;
+        self.model_shape = (model.rows, model.columns);
+        self.first_model = model.values;
         Ok(())
     }
 

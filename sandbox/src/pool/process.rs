@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::PoolError;
+use crate::instance::Model;
 use crate::limits::MAX_MODEL_ELEMENTS;
 use crate::protocol::{NOTHING, READY, VALUES, number, values};
 
@@ -64,6 +66,7 @@ pub(super) struct Process {
     channel: UnixStream,
     outgoing: Vec<u8>,
     sent: usize,
+    buffer: Box<[u8]>,
     incoming: Vec<u8>,
     consumed: usize,
     /// Units sent and not yet answered, in order; the first one is running.
@@ -87,6 +90,7 @@ impl Process {
             channel,
             outgoing: Vec::new(),
             sent: 0,
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
             incoming: Vec::new(),
             consumed: 0,
             in_flight: VecDeque::new(),
@@ -140,13 +144,12 @@ impl Process {
     pub(super) fn receive_now(&mut self, limit: usize) -> io::Result<bool> {
         self.incoming.drain(..self.consumed);
         self.consumed = 0;
-        let mut buffer = [0; READ_BYTES];
         while self.incoming.len() < limit {
             let room = READ_BYTES.min(limit - self.incoming.len());
-            match (&self.channel).read(&mut buffer[..room]) {
+            match (&self.channel).read(&mut self.buffer[..room]) {
                 Ok(0) => return Ok(false),
                 Ok(count) => {
-                    self.incoming.extend_from_slice(&buffer[..count]);
+                    self.incoming.extend_from_slice(&self.buffer[..count]);
                     self.last_progress = Instant::now();
                     if count < room {
                         break;
@@ -183,55 +186,52 @@ impl Process {
         Some(&self.received()[..count])
     }
 
-    /// Waits for an answer with `expected` values after `head`. The outer `None` means that
-    /// the worker is gone or does not keep to the protocol.
+    /// Waits for an answer with this many values, or for the answer that there are none.
     pub(super) fn answer(
         &mut self,
-        head: &[u32],
         expected: usize,
         patience: Duration,
-    ) -> Option<Option<Vec<f32>>> {
+    ) -> Result<Option<Vec<f32>>, PoolError> {
         let deadline = Instant::now() + patience;
-        let length = 4 * (head.len() + 1);
-        let found = self.receive(length, deadline)?;
-        if head.iter().enumerate().any(|(i, n)| number(found, i) != Some(*n)) {
-            return None;
-        }
-        let tag = number(found, head.len())?;
-        self.consume(length);
+        let tag = self.numbers::<1>(deadline)?;
         match tag {
-            NOTHING => Some(None),
-            VALUES => self.finite_values(expected, deadline).map(Some),
-            _ => None,
+            [NOTHING] => Ok(None),
+            [VALUES] => self.finite_values(expected, deadline).map(Some),
+            _ => Err(PoolError::Died),
         }
     }
 
-    /// Waits for the first model: its shape, then its values.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn first_model(
-        &mut self,
-        patience: Duration,
-    ) -> Option<Option<((u32, u32), Vec<f32>)>> {
+    /// Waits for the first model, or for the answer that there is none.
+    pub(super) fn first_model(&mut self, patience: Duration) -> Result<Option<Model>, PoolError> {
         let deadline = Instant::now() + patience;
-        let head = self.receive(12, deadline)?;
-        let [tag, rows, columns] = [number(head, 0)?, number(head, 1)?, number(head, 2)?];
-        self.consume(12);
-        let elements = (rows as usize).checked_mul(columns as usize)?;
+        let [tag, rows, columns] = self.numbers(deadline)?;
+        let elements = (rows as usize).saturating_mul(columns as usize);
         match tag {
-            NOTHING => Some(None),
-            VALUES if elements <= MAX_MODEL_ELEMENTS => {
-                let model = self.finite_values(elements, deadline)?;
-                Some(Some(((rows, columns), model)))
-            }
-            _ => None,
+            NOTHING => Ok(None),
+            VALUES if elements <= MAX_MODEL_ELEMENTS => Ok(Some(Model {
+                rows,
+                columns,
+                values: self.finite_values(elements, deadline)?.into(),
+            })),
+            _ => Err(PoolError::Died),
         }
     }
 
-    fn finite_values(&mut self, count: usize, deadline: Instant) -> Option<Vec<f32>> {
-        let bytes = self.receive(4 * count, deadline)?;
+    fn numbers<const N: usize>(&mut self, deadline: Instant) -> Result<[u32; N], PoolError> {
+        let bytes = self.receive(4 * N, deadline).ok_or(PoolError::Died)?;
+        let mut numbers = [0; N];
+        for (index, found) in numbers.iter_mut().enumerate() {
+            *found = number(bytes, index).ok_or(PoolError::Died)?;
+        }
+        self.consume(4 * N);
+        Ok(numbers)
+    }
+
+    fn finite_values(&mut self, count: usize, deadline: Instant) -> Result<Vec<f32>, PoolError> {
+        let bytes = self.receive(4 * count, deadline).ok_or(PoolError::Died)?;
         let values: Vec<f32> = values(bytes).collect();
         self.consume(4 * count);
-        values.iter().all(|value| value.is_finite()).then_some(values)
+        if values.iter().all(|value| value.is_finite()) { Ok(values) } else { Err(PoolError::Died) }
     }
 }
 

@@ -39,8 +39,8 @@ pub(super) fn sum(x: &[f32]) -> f32 {
 }
 
 fn add_lanes(lanes: [f32; LANES]) -> f32 {
-    let [a, b, c, d, e, f, g, h] = lanes;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    let [l0, l1, l2, l3, l4, l5, l6, l7] = lanes;
+    ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))
 }
 
 /// x = alpha * x.
@@ -112,7 +112,7 @@ impl Gemm {
             (false, true) => self.dots(a, b, c),
             (false, false) => self.rows(a, b, c),
             (true, false) => self.outer_products(a, b, c),
-            (true, true) => self.elements(a, b, c),
+            (true, true) => self.turned(a, b, c),
         }
     }
 
@@ -145,17 +145,15 @@ impl Gemm {
         }
     }
 
-    /// Both transposed: element by element, in order.
-    fn elements(self, a: &[f32], b: &[f32], c: &mut [f32]) {
-        for (i, c_row) in c.chunks_exact_mut(self.n).enumerate() {
-            for (b_row, c) in b.chunks_exact(self.k).zip(c_row) {
-                let mut total = 0.0f32;
-                for (p, b) in b_row.iter().enumerate() {
-                    total += a[p * self.m + i] * b;
-                }
-                *c += self.alpha * total;
+    /// Both transposed: a is turned around first, for a column of it is far apart.
+    fn turned(self, a: &[f32], b: &[f32], c: &mut [f32]) {
+        let mut rows = vec![0.0; a.len()];
+        for (p, a_row) in a.chunks_exact(self.m).enumerate() {
+            for (i, a) in a_row.iter().enumerate() {
+                rows[i * self.k + p] = *a;
             }
         }
+        self.dots(&rows, b, c);
     }
 }
 

@@ -40,12 +40,9 @@ pub const DESCRIPTION: [(u32, u32); 6] = [(64, 4), (68, 5), (64, 4), (0, 0), (64
 
 /// Like [`module`], with a description of its own.
 pub fn module_with(globals: &str, update: &str, description: [(u32, u32); 6]) -> String {
-    let mut record = String::new();
-    for number in description.iter().flat_map(|(at, length)| [at, length]) {
-        for byte in number.to_le_bytes() {
-            record += &format!("\\{byte:02x}");
-        }
-    }
+    let numbers = description.iter().flat_map(|(at, length)| [at, length]);
+    let bytes: Vec<_> = numbers.flat_map(|number| number.to_le_bytes()).collect();
+    let record = bytes.iter().fold(String::new(), |text, byte| format!("{text}\\{byte:02x}"));
     format!(
         r#"(module
   (import "cloister:compute/tensors@1.0.0" "[constructor]tensor"

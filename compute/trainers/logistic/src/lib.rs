@@ -6,7 +6,7 @@
 //! target; several targets are independent yes-or-no questions.
 //!
 //! `update` is the gradient of the mean log loss over one unit's rows, which for
-//! weight i is the mean of (p - y) * x_i, plus `l2` times the weight. A unit with many
+//! weight i is the mean of `(p - y) * x[i]`, plus `l2` times the weight. A unit with many
 //! rows therefore counts as much as a unit with one. The runtime steps against the
 //! gradient. The model starts at zero, where the loss is convex and nothing is
 //! symmetric that needs breaking.
