@@ -93,6 +93,10 @@ impl View for &Tensor {
 }
 
 /// The canonical safetensors file: no `__metadata__`, tensors in the format's own order.
+///
+/// # Panics
+///
+/// If two tensors have one name.
 #[must_use]
 pub fn file(tensors: &[Tensor]) -> Vec<u8> {
     let named = tensors.iter().map(|tensor| (tensor.name, tensor));

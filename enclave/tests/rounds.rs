@@ -93,7 +93,8 @@ fn little_noise_learns_and_is_scored() {
     });
     let outputs = bench.run(units.collect(), 7);
     let last = outputs.last().unwrap();
-    assert!(last.doubles("final_model").unwrap()[0] > 0.5);
+    let model = last.doubles("final_model").unwrap();
+    assert!(model[0] > 0.5, "{model:?}");
     let accuracy = last.doubles("accuracy").unwrap()[0];
     assert!((0.0..=1.0).contains(&accuracy));
     assert!(last.doubles("loss").unwrap()[0].is_finite());

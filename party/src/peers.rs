@@ -106,7 +106,7 @@ pub enum PeersError {
         source: EnrolmentError,
     },
     /// A file has another name than the party it introduces.
-    #[error("{path} introduces {name}: add enrolments with `cloister peer add`, not by copying")]
+    #[error("{path} introduces {name}: add enrolments with `cloister enrol`, not by copying")]
     Misnamed {
         /// Which.
         path: PathBuf,

@@ -122,7 +122,7 @@ fn check_counts(header: &HeaderCore, manifest: &DatasetManifest) -> Result<(), R
     let possible = 1 <= largest
         && units.checked_add(largest - 1).is_some_and(|least| least <= rows)
         && units.checked_mul(largest).is_none_or(|most| rows <= most)
-        && rows <= u64::from(u32::MAX)
+        && u32::try_from(rows).is_ok()
         && largest.saturating_mul(columns as u64) <= MAX_UNIT_ELEMENTS as u64;
     if possible {
         return Ok(());

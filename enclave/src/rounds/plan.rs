@@ -120,11 +120,10 @@ impl Plan {
         noised.mean(self.divisor).expect("a validated job has units")
     }
 
-    /// One server step. Updates are gradients, so the model moves against their mean:
-    /// the negation is exact, and the step that of the privacy crate.
+    /// One server step, against the mean of the updates.
     pub(super) fn step(&self, state: &mut ServerState, noised: &NoisySum) {
-        let descent: Vec<f64> = self.mean(noised).into_iter().map(|u| -u).collect();
-        state.apply(&descent).expect("the mean of a noised sum of this model is accepted");
+        let step = state.apply(&self.mean(noised));
+        step.expect("the mean of a noised sum of this model is accepted");
     }
 
     pub(super) fn standardise(&self, centre: &[f64]) -> Standardise {

@@ -153,7 +153,7 @@ impl Desk {
         let (id, of) = (session.id(), session.releases());
         let workshop = Arc::clone(&self.workshop);
         // If it panics, the sender of progress is gone, and followers are told of a fault.
-        let rounds = move || drop(session.run(&workshop, &progress, &stopped));
+        let rounds = move || session.run(&workshop, &progress, &stopped);
         let thread = thread::Builder::new().name("rounds".into()).spawn(rounds);
         thread.map_err(|_| Refused::new(Code::Internal, "no thread for the rounds"))?;
         Ok(Running { id, of, began: Instant::now(), progress: followed, stop: Some(stop) })

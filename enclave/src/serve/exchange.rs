@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a whole exchange may take, but for following: 8 GiB at 10 MB/s.
-const DEADLINE: Duration = Duration::from_secs(15 * 60);
+const DEADLINE: Duration = Duration::from_mins(15);
 
 /// Why an exchange ended early.
 pub(super) enum Interrupted {

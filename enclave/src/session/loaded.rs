@@ -73,6 +73,7 @@ impl Loaded {
     /// until `stop` hears something or its sender is gone.
     ///
     /// The times count from when the workers are ready, which is before any row is used.
+    #[expect(clippy::must_use_candidate, reason = "followers learn of the ending as well")]
     pub fn run(
         self,
         workshop: &Workshop,

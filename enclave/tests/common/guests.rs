@@ -6,6 +6,10 @@ use cloister_sandbox::package::{componentize, embed_world};
 
 /// What all guests share; `update` and `score` are the two bodies.
 fn guest(update: &str, score: &str) -> Vec<u8> {
+    guest_with_rows(1, update, score)
+}
+
+fn guest_with_rows(model_rows: u32, update: &str, score: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
         (import "cloister:compute/tensors@1.0.0" "[constructor]tensor"
@@ -29,7 +33,7 @@ fn guest(update: &str, score: &str) -> Vec<u8> {
         (func (export "describe") (result i32) unreachable)
         (func (export "init") (param $features i32) (param $targets i32) (param i32 i32)
             (result i32)
-            (call $new (i32.const 1) (local.get $features)))
+            (call $new (i32.const {model_rows}) (local.get $features)))
         (func (export "update") (param $model i32) (param $x i32) (param $y i32) (param i32 i32)
             (result i32)
             (local $u i32)
@@ -61,6 +65,11 @@ const PREDICT: &str = "
 /// Trains.
 pub fn benign() -> Vec<u8> {
     guest(CORRELATE, PREDICT)
+}
+
+/// Has a model of 50,000 rows.
+pub fn wide() -> Vec<u8> {
+    guest_with_rows(50_000, "unreachable", PREDICT)
 }
 
 /// Traps for every unit.

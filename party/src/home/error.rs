@@ -84,7 +84,7 @@ pub enum HomeError {
     Peers(#[from] PeersError),
     /// There is no such peer.
     #[error(
-        "no peer is called {name}: known are [{known}]; add its enrolment with `cloister peer add`"
+        "no peer is called {name}: known are [{known}]; add its enrolment with `cloister enrol`"
     )]
     NoPeer {
         /// The name asked for.
