@@ -1,8 +1,10 @@
 //! `cargo xtask`: the chores of this repository, in Rust so that they run
 //! wherever the project builds.
 
+mod bench;
 mod command;
 mod dataset;
+mod demo;
 mod guest;
 mod results;
 mod setup;
@@ -11,7 +13,7 @@ mod test;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 /// The repository's chores.
@@ -34,6 +36,15 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         cargo_test: Vec<String>,
     },
+    /// Three hospitals train one model: set-up, brokers, host, enclave, verified releases
+    ///
+    /// Example: cargo xtask demo
+    Demo,
+    /// Measure: what a model is worth at its privacy cost
+    ///
+    /// Example: cargo xtask bench utility
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Say what this machine has and lacks, and change nothing
     ///
     /// Example: cargo xtask doctor
@@ -68,6 +79,8 @@ fn main() -> ExitCode {
 fn run(chore: Chore) -> Result<()> {
     match chore {
         Chore::Test { cargo_test } => test::run(&cargo_test),
+        Chore::Demo => demo::run(),
+        Chore::Bench(bench) => bench.run(),
         Chore::Doctor => setup::doctor(),
         Chore::CiSetup => setup::ci(),
         Chore::Split { seed, out } => {
@@ -91,5 +104,15 @@ fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),
         None => root().join("target"),
+    }
+}
+
+/// Removes a folder that an earlier run left.
+fn clear(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot clear {}", folder.display()))
+        }
+        _ => Ok(()),
     }
 }

@@ -1,0 +1,157 @@
+//! From `JOB.toml` and what it names to the job that is signed.
+
+use cloister_protocol::{
+    code::CodeManifest,
+    dataset::{HeaderCore, Role},
+    job::{CallLimits, Job, JobRole, PublicSet, Recipients, Schedule, ServerStep},
+    signed::Verified,
+};
+use serde_bytes::ByteArray;
+
+use super::{datasets::Chosen, plan::Planned, text::JobText};
+use crate::{
+    data::{Description, random},
+    error::{Context, Error, Result},
+};
+
+/// What the text names, resolved.
+pub struct Parts<'a> {
+    /// The code.
+    pub code: &'a Verified<CodeManifest>,
+    /// The gates.
+    pub planned: &'a Planned,
+    /// The datasets.
+    pub datasets: &'a [Chosen],
+}
+
+/// Compiles a job, valid from now on.
+pub fn compile(text: &JobText, parts: &Parts<'_>, public_set: Option<PublicSet>) -> Result<Job> {
+    parts.code.value.resolve(&text.parameters).doing("parameters")?;
+    let now = u64::try_from(jiff::Timestamp::now().as_second()).doing("the system's clock")?;
+    let job = Job {
+        version: 1,
+        job: ByteArray::new(random()?),
+        purpose: text.purpose.clone(),
+        role: JobRole::Both,
+        code: parts.code.id,
+        parameters: text.parameters.clone(),
+        datasets: parts.datasets.iter().map(|chosen| chosen.dataset.clone()).collect(),
+        rounds: text.rounds,
+        gate: parts.planned.gate,
+        centring: parts.planned.centring,
+        server: ServerStep {
+            rate: text.server.rate,
+            momentum: text.server.momentum,
+            average_last: text.server.average_last,
+            scale: text.server.scale,
+            clamp: text.server.clamp,
+        },
+        schedule: Schedule {
+            first_ms: text.schedule.first_ms,
+            interval_ms: text.schedule.interval_ms,
+        },
+        limits: CallLimits { fuel: text.limits.fuel, memory: text.limits.memory },
+        cost: parts.planned.plan.total.as_pico(),
+        seed: text.seed,
+        recipients: Recipients::Anyone,
+        public_set,
+        not_after: now.saturating_add(text.validity()?),
+    };
+    job.validate().doing("the job")?;
+    Ok(job)
+}
+
+/// Refuses a public set whose columns do not mean what those of the datasets mean.
+pub fn same_columns(public: &Description, chosen: &Chosen) -> Result<()> {
+    let header = &chosen.header;
+    let trained = |header: &HeaderCore| {
+        header.columns.iter().filter(|c| c.role != Role::Unit).cloned().collect::<Vec<_>>()
+    };
+    let of_set = public.header([0; 16], header.owner, header.broker, header.population.clone());
+    if trained(&of_set) == trained(header) {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "the public set's description has other columns or bounds than the datasets of {}: use \
+         the dataset.toml that the owners sealed with",
+        chosen.owner_name
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cloister_protocol::{
+        Digest, Id, SigningKey,
+        code::{Parameter, WORLD},
+        job::JobDataset,
+    };
+
+    use super::*;
+    use crate::run::{plan, text::tests::job as text};
+
+    fn code() -> Verified<CodeManifest> {
+        let manifest = CodeManifest {
+            name: "logistic".into(),
+            version: "1".into(),
+            component: Digest::of("test", &[]),
+            length: 1,
+            world: WORLD.into(),
+            parameters: vec![Parameter { name: "l2".into(), lower: 0.0, upper: 1.0, default: 0.0 }],
+            output: "gradient".into(),
+            source: None,
+        };
+        let (key, _) = SigningKey::generate().unwrap();
+        Verified { value: manifest, id: Id::new(Digest::of("test", &[])), signer: *key.public() }
+    }
+
+    fn chosen() -> Chosen {
+        let (key, _) = SigningKey::generate().unwrap();
+        let header = Description::of_test().header([1; 16], key.id(), key.id(), "people".into());
+        let dataset = JobDataset {
+            manifest: Id::new(Digest::of("test", &[])),
+            owner: key.id(),
+            population: "people".into(),
+            units: 250,
+        };
+        Chosen { owner_name: "a".into(), dataset, header }
+    }
+
+    #[test]
+    fn the_job_says_what_was_planned() {
+        let (code, planned, datasets) = (code(), plan::plan(&text()).unwrap(), [chosen()]);
+        let parts = Parts { code: &code, planned: &planned, datasets: &datasets };
+        let job = compile(&text(), &parts, None).unwrap();
+        assert_eq!(job.cost, planned.plan.total.as_pico());
+        assert_eq!(job.gate.sigma, planned.plan.cost.round.sigma_steps);
+        assert_eq!(plan::spent(&job, job.releases()).unwrap(), planned.plan.total);
+        assert_eq!(job.units(), 250);
+        let again = compile(&text(), &parts, None).unwrap();
+        assert_ne!(job.job, again.job);
+    }
+
+    #[test]
+    fn parameters_and_numbers_are_checked() {
+        let (code, planned, datasets) = (code(), plan::plan(&text()).unwrap(), [chosen()]);
+        let parts = Parts { code: &code, planned: &planned, datasets: &datasets };
+        let mut wrong = text();
+        wrong.parameters = BTreeMap::from([("l1".to_owned(), 0.5)]);
+        let error = compile(&wrong, &parts, None).unwrap_err().to_string();
+        assert!(error.contains("no parameter \"l1\""), "{error}");
+        let mut wrong = text();
+        wrong.server.average_last = 25;
+        let error = compile(&wrong, &parts, None).unwrap_err().to_string();
+        assert!(error.contains("server.average_last"), "{error}");
+    }
+
+    #[test]
+    fn a_public_set_needs_the_datasets_columns() {
+        let mut public = Description::of_test();
+        assert!(same_columns(&public, &chosen()).is_ok());
+        assert!(same_columns(&public.clone().without_unit(), &chosen()).is_ok());
+        public.columns[1].upper = Some(11.0);
+        let error = same_columns(&public, &chosen()).unwrap_err().to_string();
+        assert!(error.contains("other columns or bounds"), "{error}");
+    }
+}

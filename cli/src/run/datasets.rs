@@ -1,0 +1,201 @@
+//! Which of a host's datasets a job is on. The host says which there are; what counts
+//! is what their owners signed.
+
+use cloister_party::Peers;
+use cloister_protocol::{KeyId, dataset::HeaderCore, job::JobDataset, release::DatasetProof};
+
+use super::text::Datasets;
+use crate::{
+    error::{Context, Error, Result},
+    ui::printable,
+};
+
+/// A dataset as the host lists it, with the proof that was fetched for it.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// How its owner is called, see [`owner_name`].
+    pub owner_name: String,
+    /// Header and manifest.
+    pub proof: DatasetProof,
+}
+
+/// A dataset of the job.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The owner's name.
+    pub owner_name: String,
+    /// What the job says about it.
+    pub dataset: JobDataset,
+    /// Its header.
+    pub header: HeaderCore,
+}
+
+/// Picks the datasets that a job names, in its order, and checks what their owners
+/// signed; of `"all"`, in the order of their owners' names.
+pub fn choose(wanted: &Datasets, mut offered: Vec<Offered>) -> Result<Vec<Chosen>> {
+    offered.sort_by(|a, b| key(a).cmp(&key(b)));
+    let picked: Vec<Offered> = match wanted {
+        Datasets::Word(word) if word == "all" => offered,
+        Datasets::Word(word) => pick(word, &offered)?,
+        Datasets::List(list) => {
+            let picked: Result<Vec<_>> = list.iter().map(|word| pick(word, &offered)).collect();
+            picked?.into_iter().flatten().collect()
+        }
+    };
+    if picked.is_empty() {
+        return Err(Error::failed(
+            "the host has no dataset: owners upload theirs with `cloister data push`",
+        ));
+    }
+    let chosen: Vec<Chosen> = picked.into_iter().map(check).collect::<Result<_>>()?;
+    for (index, one) in chosen.iter().enumerate() {
+        let same = |other: &&Chosen| {
+            (&other.dataset.owner, &other.dataset.population)
+                == (&one.dataset.owner, &one.dataset.population)
+        };
+        if let Some(other) = chosen[..index].iter().find(same) {
+            return Err(Error::failed(format!(
+                "{} has two datasets about population {:?}, {:?} and {:?}: name one, as in \
+                 datasets = [\"{}/{}\"]",
+                one.owner_name,
+                one.dataset.population,
+                other.header.name,
+                one.header.name,
+                one.owner_name,
+                one.header.name,
+            )));
+        }
+        if !one.header.same_schema(&chosen[0].header) {
+            return Err(Error::failed(format!(
+                "the datasets of {} and {} have different columns or bounds: owners of one job \
+                 seal with one dataset.toml",
+                chosen[0].owner_name, one.owner_name
+            )));
+        }
+    }
+    Ok(chosen)
+}
+
+/// The name of a dataset's owner: the one that it is enrolled under here; if it is not,
+/// the one that the host gives, unless somebody else is called that here; else the
+/// beginning of its key's id.
+pub fn owner_name(peers: &Peers, owner: &KeyId, by_host: Option<String>) -> String {
+    if let Some(peer) = peers.by_id(owner) {
+        return peer.name().to_string();
+    }
+    match by_host {
+        Some(name) if peers.named(&name).is_none() => printable(&name),
+        _ => owner.digest().short(),
+    }
+}
+
+fn key(offered: &Offered) -> (&str, &str, &[u8]) {
+    let Offered { owner_name, proof } = offered;
+    (owner_name, &proof.header.name, proof.manifest.as_bytes())
+}
+
+/// The datasets of `OWNER`, or the one called `OWNER/NAME`.
+fn pick(word: &str, offered: &[Offered]) -> Result<Vec<Offered>> {
+    let (owner, name) = match word.split_once('/') {
+        Some((owner, name)) => (owner, Some(name)),
+        None => (word, None),
+    };
+    let fits = |one: &&Offered| {
+        one.owner_name == owner && name.is_none_or(|name| one.proof.header.name == name)
+    };
+    let picked: Vec<Offered> = offered.iter().filter(fits).cloned().collect();
+    if picked.is_empty() {
+        let mut known: Vec<_> = offered.iter().map(|one| printable(&one.owner_name)).collect();
+        known.dedup();
+        let known = if known.is_empty() { "nobody's".to_owned() } else { known.join(", ") };
+        return Err(Error::failed(format!(
+            "the host has no dataset of {word:?}, it has those of: {known}"
+        )));
+    }
+    Ok(picked)
+}
+
+fn check(offered: Offered) -> Result<Chosen> {
+    let Offered { owner_name, proof } = offered;
+    let manifest = proof.check().doing(format!("the dataset of {owner_name}"))?;
+    let DatasetProof { header, .. } = proof;
+    let dataset = JobDataset {
+        manifest: manifest.id,
+        owner: header.owner,
+        population: header.population.clone(),
+        units: manifest.value.units,
+    };
+    Ok(Chosen { owner_name, dataset, header })
+}
+
+#[cfg(test)]
+mod tests {
+    use cloister_protocol::{
+        Signed, SigningKey,
+        dataset::{BodyHash, DatasetManifest},
+    };
+    use serde_bytes::ByteArray;
+
+    use super::*;
+
+    fn offered(owner: &str, name: &str, key: &SigningKey) -> Offered {
+        let mut description = crate::data::Description::of_test();
+        name.clone_into(&mut description.name);
+        let header = description.header([1; 16], key.id(), key.id(), "people".into());
+        let manifest = DatasetManifest {
+            header: header.digest(),
+            length: 1,
+            rows: 3,
+            units: 2,
+            max_rows_per_unit: 2,
+            body: BodyHash(ByteArray::new([0; 32])),
+        };
+        let manifest = Signed::sign(&manifest, key).unwrap();
+        Offered { owner_name: owner.into(), proof: DatasetProof { header, manifest } }
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::generate().unwrap().0
+    }
+
+    #[test]
+    fn all_are_taken_in_the_order_of_names() {
+        let list = vec![offered("b", "x", &key()), offered("a", "x", &key())];
+        let chosen = choose(&Datasets::Word("all".into()), list).unwrap();
+        let names: Vec<_> = chosen.iter().map(|one| one.owner_name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(chosen[0].dataset.units, 2);
+    }
+
+    #[test]
+    fn named_ones_keep_their_order_and_must_exist() {
+        let list = vec![offered("b", "x", &key()), offered("a", "x", &key())];
+        let wanted = Datasets::List(vec!["b".into(), "a/x".into()]);
+        let chosen = choose(&wanted, list.clone()).unwrap();
+        assert_eq!(chosen[0].owner_name, "b");
+        let error = choose(&Datasets::List(vec!["c".into()]), list).unwrap_err().to_string();
+        assert!(error.contains("no dataset of \"c\", it has those of: a, b"), "{error}");
+        let error = choose(&Datasets::Word("all".into()), vec![]).unwrap_err().to_string();
+        assert!(error.contains("cloister data push"), "{error}");
+    }
+
+    #[test]
+    fn the_same_people_are_not_taken_twice() {
+        let key = key();
+        let list = vec![offered("a", "x", &key), offered("a", "y", &key)];
+        let error = choose(&Datasets::Word("all".into()), list.clone()).unwrap_err().to_string();
+        assert!(error.contains("[\"a/y\"]"), "{error}");
+        assert_eq!(choose(&Datasets::List(vec!["a/y".into()]), list).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_the_host_altered_is_refused() {
+        let mut altered = offered("a", "x", &key());
+        altered.proof.header.population = "others".into();
+        assert!(choose(&Datasets::Word("all".into()), vec![altered]).is_err());
+        let mut other = offered("b", "x", &key());
+        other.proof = offered("b", "x", &key()).proof;
+        other.proof.header.columns[1].upper = Some(99.0);
+        assert!(choose(&Datasets::Word("all".into()), vec![other]).is_err());
+    }
+}

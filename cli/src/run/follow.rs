@@ -1,0 +1,72 @@
+//! `cloister follow`: going on with a job that was submitted before.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cloister_party::{Home, Role};
+
+use super::watch::Watch;
+use crate::{
+    error::{Context, Error, Result},
+    home,
+    host::Host,
+    interrupt,
+    ui::{Report, Ui},
+};
+
+/// Follow a job that was submitted before, and fetch its releases
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  cloister follow 3f2a0c... --home lab --host node-1 -o results")]
+pub struct Follow {
+    /// The job's id, whole or its beginning
+    job: String,
+    /// The orchestrator's home
+    #[arg(long, value_name = "DIR")]
+    home: PathBuf,
+    /// The host, by the name it enrolled under
+    #[arg(long, value_name = "NAME")]
+    host: String,
+    /// Where the releases go [default: job-ID]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// The delta at which the cost is shown
+    #[arg(long, default_value_t = 1e-5)]
+    delta: f64,
+}
+
+impl Follow {
+    /// Follows the job to its end.
+    pub fn run(&self, ui: Ui) -> Result<Report> {
+        let home = Home::open_as(&self.home, Role::Orchestrator).map_err(Error::failed)?;
+        let host = Host::new(home::host(&home, &self.host)?);
+        let jobs = host.jobs()?;
+        let mut fitting = jobs.iter().filter(|job| job.job.starts_with(&self.job));
+        let id = match (fitting.next(), fitting.next()) {
+            (Some(job), None) => job.job.clone(),
+            (None, _) => {
+                return Err(Error::failed(format!(
+                    "{} has no job {:?} of yours: `cloister jobs` lists them",
+                    self.host, self.job
+                )));
+            }
+            (Some(_), Some(_)) => {
+                return Err(Error::usage(format!(
+                    "several jobs begin with {:?}: give more of the id",
+                    self.job
+                )));
+            }
+        };
+        let short = format!("job-{}", id.get(..16).unwrap_or(&id));
+        let folder = self.output.clone().unwrap_or_else(|| PathBuf::from(short));
+        std::fs::create_dir_all(&folder).with_path(&folder)?;
+        interrupt::say(format!(
+            "cloister follow {id} --home {} --host {} -o {}",
+            self.home.display(),
+            self.host,
+            folder.display()
+        ));
+        let watch = Watch { host: &host, id: &id, folder: &folder, delta: self.delta };
+        watch.run(ui)
+    }
+}

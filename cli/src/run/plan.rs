@@ -1,0 +1,100 @@
+//! From what a person wants to spend to what the gate does.
+
+use cloister_privacy::{CentringRequest, Plan, PlanRequest, Sensitivity, Zcdp};
+use cloister_protocol::job::{Centring, Gate, GateMode, Job};
+
+use super::text::JobText;
+use crate::{
+    error::{Context, Result},
+    ui::Page,
+};
+
+/// The gates of a job and what they cost.
+pub struct Planned {
+    /// What each round's gate does.
+    pub gate: Gate,
+    /// What the centring release's gate does.
+    pub centring: Option<Centring>,
+    /// Costs.
+    pub plan: Plan,
+}
+
+/// Chooses the least noise that keeps the job within its epsilon and delta.
+pub fn plan(text: &JobText) -> Result<Planned> {
+    let steps = text.steps;
+    let share = text.centring.as_ref().map(super::text::CentringText::share).transpose()?;
+    let request = PlanRequest {
+        epsilon: text.epsilon,
+        delta: text.delta,
+        rounds: text.rounds,
+        steps,
+        sensitivity: Sensitivity::Unit,
+        centring: share.map(|share| CentringRequest { steps, share }),
+    };
+    let plan = request.solve().doing("the job cannot be planned")?;
+    let (mode, sigma) = (GateMode::Unit, plan.cost.round.sigma_steps);
+    let gate = Gate { mode, clip: text.clip, steps, sigma };
+    let centring = text.centring.as_ref().zip(plan.cost.centring).map(|(text, release)| Centring {
+        clip: text.clip,
+        steps: release.steps,
+        sigma: release.sigma_steps,
+    });
+    Ok(Planned { gate, centring, plan })
+}
+
+/// What has been spent after so many releases of `job`, as the ledger counts.
+pub fn spent(job: &Job, releases: u32) -> Result<Zcdp> {
+    let cost = |steps, sigma| Zcdp::of_gaussian(steps, sigma).doing("the job's gate");
+    let round = cost(job.gate.steps, job.gate.sigma)?;
+    let (first, rounds) = match &job.centring {
+        Some(c) if releases > 0 => (cost(c.steps, c.sigma)?, releases - 1),
+        _ => (Zcdp::ZERO, releases),
+    };
+    round.checked_mul(rounds.into()).and_then(|sum| sum.checked_add(first)).doing("the job's cost")
+}
+
+/// The plan for the person who pays with other people's privacy.
+pub fn page(planned: &Planned, job: &Job, delta: f64) -> Result<Page> {
+    let epsilon = planned.plan.total.epsilon_upper(delta).doing("the plan")?;
+    let releases = job.releases();
+    let noise = |clip: f64, steps: u64, sigma: u64| {
+        // The divisor is public, so this is what the noise is in the released mean.
+        let each = clip / steps as f64 * sigma as f64 / job.units() as f64;
+        format!("clip {clip}, noise of {each:.2e} in each number of the mean")
+    };
+    let mut page = Page::new()
+        .title(format!("Plan: {} rounds on {} units", job.rounds, job.units()))
+        .row("each round", noise(job.gate.clip, job.gate.steps, job.gate.sigma));
+    if let Some(c) = &job.centring {
+        page = page.row("centring", noise(c.clip, c.steps, c.sigma));
+    }
+    Ok(page
+        .row("releases", releases)
+        .row("cost", format!("epsilon {epsilon:.4} at delta {delta:e}, for each person")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::text::tests::job as text;
+
+    #[test]
+    fn the_plan_stays_within_what_was_asked() {
+        let planned = plan(&text()).unwrap();
+        assert!(planned.plan.total <= planned.plan.budget);
+        assert!(planned.plan.total.epsilon_upper(1e-5).unwrap() <= 1.0);
+        assert_eq!(planned.centring.unwrap().clip, 8.0);
+        let mut without = text();
+        without.centring = None;
+        let without = plan(&without).unwrap();
+        assert!(without.centring.is_none());
+        assert!(without.gate.sigma < planned.gate.sigma);
+    }
+
+    #[test]
+    fn an_impossible_budget_is_refused() {
+        let mut text = text();
+        text.epsilon = 0.0;
+        assert!(plan(&text).is_err_and(|error| error.to_string().contains("epsilon")));
+    }
+}

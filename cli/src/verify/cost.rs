@@ -1,0 +1,42 @@
+//! What a release cost, computed again from what its gate did.
+
+use cloister_privacy::{JobCost, Release, Sensitivity, Zcdp};
+use cloister_protocol::job::{GateMode, Job};
+
+use super::read::Released;
+
+/// The cost in the release is that of its gate, and the job's that of all its gates.
+pub fn check(released: &Released) -> Result<(), String> {
+    let release = &released.checked.release.value;
+    let number = release.number;
+    let cost = of(release.gate.mode, release.gate.steps, release.gate.sigma).cost();
+    let cost = cost.map_err(|error| format!("release {number}: {error}"))?;
+    if cost.as_pico() != release.cost {
+        let found = release.cost;
+        return Err(format!(
+            "release {number} says it cost {found} pico-rho; its gate costs {cost}"
+        ));
+    }
+    let job = &released.checked.job.value;
+    let total = total(job).map_err(|error| format!("the job's cost: {error}"))?;
+    if total.as_pico() != job.cost {
+        let found = job.cost;
+        return Err(format!("the job says it costs {found} pico-rho; its gates cost {total}"));
+    }
+    Ok(())
+}
+
+/// What all releases of a job cost.
+pub fn total(job: &Job) -> Result<Zcdp, cloister_privacy::Error> {
+    let mode = job.gate.mode;
+    let round = of(mode, job.gate.steps, job.gate.sigma);
+    let centring = job.centring.as_ref().map(|c| of(mode, c.steps, c.sigma));
+    JobCost { rounds: job.rounds, round, centring }.total()
+}
+
+fn of(mode: GateMode, steps: u64, sigma_steps: u64) -> Release {
+    let sensitivity = match mode {
+        GateMode::Unit => Sensitivity::Unit,
+    };
+    Release { sensitivity, steps, sigma_steps }
+}

@@ -1,0 +1,71 @@
+//! The released models, computed again from the released sums.
+//!
+//! The server's step is post-processing with fixed arithmetic, so whoever has the
+//! noised sums gets the same models bit for bit. The first model is not in a release;
+//! first-party trainers begin at zero, and so does the replay.
+
+use cloister_privacy::{Gate, NoisySum, Server, ServerState};
+use cloister_protocol::release::{Release, Stage};
+
+use super::read::Released;
+
+/// Replays releases from the first on; returns how many models were computed again.
+pub fn check(releases: &[Released]) -> Result<usize, String> {
+    let Some(first) = releases.first() else { return Ok(0) };
+    let step = first.checked.job.value.server;
+    let server = Server::new(step.rate, step.momentum, step.average_last);
+    let server = server.map_err(|error| format!("the job's server step: {error}"))?;
+    let mut state: Option<ServerState> = None;
+    let mut replayed = 0;
+    for one in releases {
+        let release = &one.checked.release.value;
+        let mean = mean(one, release)?;
+        match release.stage {
+            Stage::Centring => same(one, release, "centre", &mean)?,
+            Stage::Round(round) => {
+                let mut model = match state.take() {
+                    Some(model) => model,
+                    None => server
+                        .start(&vec![0.0; mean.len()])
+                        .map_err(|error| format!("replay: {error}"))?,
+                };
+                model.apply(&mean).map_err(|error| {
+                    format!("release {}: the sum cannot be replayed: {error}", release.number)
+                })?;
+                same(one, release, "model", model.model())?;
+                if round == one.checked.job.value.rounds {
+                    same(one, release, "final_model", &model.averaged())?;
+                }
+                replayed += 1;
+                state = Some(model);
+            }
+        }
+    }
+    Ok(replayed)
+}
+
+/// The mean that follows from the released sum.
+fn mean(one: &Released, release: &Release) -> Result<Vec<f64>, String> {
+    let number = release.number;
+    let sum = one.tensors.i64s("noised_sum").ok_or_else(|| lacks(number, "noised_sum"))?;
+    let gate = Gate::new(release.gate.clip, release.gate.steps, sum.len());
+    gate.and_then(|gate| NoisySum::from_released(gate, sum.to_vec()))
+        .and_then(|sum| sum.mean(release.divisor))
+        .map_err(|error| format!("release {number}: {error}"))
+}
+
+fn same(one: &Released, release: &Release, name: &str, expected: &[f64]) -> Result<(), String> {
+    let found = one.tensors.f64s(name).ok_or_else(|| lacks(release.number, name))?;
+    let bits = |numbers: &[f64]| numbers.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
+    if bits(found) == bits(expected) {
+        return Ok(());
+    }
+    Err(format!(
+        "release {}: tensor {name:?} does not follow from the released sums",
+        release.number
+    ))
+}
+
+fn lacks(number: u32, name: &str) -> String {
+    format!("release {number} has no tensor {name:?}: it is from another version")
+}

@@ -1,0 +1,7 @@
+//! The program as a person runs it: its output, its errors, its exit codes.
+
+mod chain;
+mod errors;
+mod owner;
+mod program;
+mod verify;

@@ -1,0 +1,47 @@
+//! `cargo xtask bench`: measurements, through the programs that people use.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Subcommand;
+
+use crate::{command, dataset, demo};
+
+/// What to measure.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Accuracy on held-out patients at epsilon 1, over random splits of the table
+    ///
+    /// Example: cargo xtask bench utility --splits 20
+    Utility {
+        /// How many splits, each another seed
+        #[arg(long, default_value_t = 20)]
+        splits: u64,
+    },
+}
+
+impl Bench {
+    /// Measures, and prints what came out.
+    pub fn run(self) -> Result<()> {
+        match self {
+            Self::Utility { splits } => utility(splits),
+        }
+    }
+}
+
+fn utility(splits: u64) -> Result<()> {
+    ensure!((1..=999).contains(&splits), "--splits {splits}: ask for 1 to 999");
+    let component = demo::prepare()?;
+    let folder = crate::target_dir().join("bench/utility");
+    crate::clear(&folder)?;
+    let description = crate::root().join("data/breast-cancer/dataset.toml");
+    for seed in 1..=splits {
+        let split = folder.join(format!("splits/split-{seed:03}"));
+        dataset::split(&dataset::table(), &split, seed)?;
+        fs::copy(&description, split.join("dataset.toml"))
+            .with_context(|| format!("cannot copy {}", description.display()))?;
+    }
+    let report = crate::target_dir().join("bench/utility.json");
+    command::run(Command::new(demo::program("utility")).arg(&folder).arg(&component).arg(report))
+}

@@ -1,0 +1,38 @@
+//! `cargo xtask demo`: everything a newcomer needs, then the main job.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{command, dataset, guest};
+
+/// Sets up, builds, and runs the demo in `target/demo`.
+pub fn run() -> Result<()> {
+    let component = prepare()?;
+    let folder = crate::target_dir().join("demo");
+    crate::clear(&folder)?;
+    dataset::split(&dataset::table(), &folder.join("data"), dataset::DEMO_SEED)?;
+    let description = crate::root().join("data/breast-cancer/dataset.toml");
+    fs::copy(&description, folder.join("data/dataset.toml"))
+        .with_context(|| format!("cannot copy {}", description.display()))?;
+    command::run(Command::new(program("demo")).arg(&folder).arg(&component))
+}
+
+/// Builds all programs and the logistic trainer; returns the trainer's component.
+pub fn prepare() -> Result<PathBuf> {
+    println!("guests are compiled by {}", guest::ensure()?.describe());
+    command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
+    let component = crate::target_dir().join("trainers/logistic.wasm");
+    fs::create_dir_all(component.parent().context("a file has a folder")?)?;
+    let trainer = crate::root().join("compute/trainers/logistic");
+    let mut build = Command::new(program("cloister"));
+    command::run(build.args(["code", "build"]).arg(trainer).arg("-o").arg(&component))?;
+    Ok(component)
+}
+
+/// A program of the workspace, as the dev profile built it.
+pub fn program(name: &str) -> PathBuf {
+    crate::target_dir().join("debug").join(name)
+}
