@@ -21,7 +21,16 @@ pub(crate) const MAX_TEXT_BYTES: usize = 256;
 /// two small ones that tie the knot between its imports and its memory.
 pub(crate) const MAX_CORE_MODULES: usize = 3;
 
-/// Most core instances: those of the modules, and the bundles of imports they take.
+/// Largest body of one function. Fuel is looked at when a function or a loop begins, so
+/// this much code may run after the last look; [`crate::fuel::UNIT_OVERHEAD`] has it.
+/// Trainers compiled from Rust have functions of a few KiB.
+pub(crate) const MAX_FUNCTION_BYTES: usize = 16 << 10;
+
+/// Most elements of all segments of tables: they may be set up for each instance, unmetered.
+pub(crate) const MAX_SEGMENT_ELEMENTS: u32 = 4096;
+
+/// Most core instances: those of the modules, each once, and the bundles of imports that
+/// they take.
 pub(crate) const MAX_CORE_INSTANCES: u32 = 32;
 
 /// Most elements of a guest's tables together: its functions called by pointer.
@@ -54,6 +63,17 @@ pub struct Limits {
     pub tensor_bytes: usize,
     /// Private memory of a worker process beyond the two above, in bytes.
     pub worker_memory_bytes: u64,
+}
+
+impl Limits {
+    /// Private memory that a worker process may have, in bytes: what an instance may use
+    /// twice, because the one before is still being taken apart, and the rest.
+    #[must_use]
+    pub fn worker_bytes(&self) -> u64 {
+        (2 * self.guest_memory_bytes as u64)
+            .saturating_add(2 * self.tensor_bytes as u64)
+            .saturating_add(self.worker_memory_bytes)
+    }
 }
 
 impl Default for Limits {

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Init,
     /// Round, model rows, model columns, model values.
     Model,
-    /// Unit, rows, features, targets.
+    /// Unit, rows, stream (low half, high half), features, targets.
     Unit,
     /// Rows, features.
     Score,
@@ -59,6 +59,14 @@ pub(crate) fn push_frame(out: &mut Vec<u8>, kind: Kind, header: &[u32], arrays: 
     for values in arrays {
         push_values(out, values);
     }
+}
+
+/// Appends a unit's frame.
+pub(crate) fn push_unit(out: &mut Vec<u8>, unit: u32, rows: &UnitRows) {
+    let [b0, b1, b2, b3, b4, b5, b6, b7] = rows.stream.to_le_bytes();
+    let stream = [[b0, b1, b2, b3], [b4, b5, b6, b7]].map(u32::from_le_bytes);
+    let header = [unit, rows.rows, stream[0], stream[1]];
+    push_frame(out, Kind::Unit, &header, &[&rows.features, &rows.targets]);
 }
 
 /// Appends the setup frame.
@@ -119,20 +127,21 @@ pub(crate) fn read_frame(from: &mut impl Read, body: &mut Vec<u8>) -> io::Result
 
 /// Splits the body of a unit's frame.
 pub(crate) fn parse_unit(body: &[u8], features: u32, targets: u32) -> Option<(u32, UnitRows)> {
-    let (unit, rows) = (number(body, 0)?, number(body, 1)?);
+    let [unit, rows, low, high] = [0, 1, 2, 3].map(|index| number(body, index));
+    let (unit, rows, low, high) = (unit?, rows?, low?, high?);
+    let stream = u64::from(high) << 32 | u64::from(low);
     let (values_of_features, values_of_targets) = (
         (rows as usize).checked_mul(features as usize)?,
         (rows as usize).checked_mul(targets as usize)?,
     );
-    let body = &body[8..];
+    let body = &body[16..];
     let split = values_of_features.checked_mul(4)?;
     if body.len() != split.checked_add(values_of_targets.checked_mul(4)?)? {
         return None;
     }
     let (first, second) = body.split_at(split);
-    let unit_rows =
-        UnitRows { features: values(first).collect(), targets: values(second).collect(), rows };
-    Some((unit, unit_rows))
+    let (features, targets) = (values(first).collect(), values(second).collect());
+    Some((unit, UnitRows { features, targets, rows, stream }))
 }
 
 pub(crate) fn malformed() -> io::Error {
@@ -145,11 +154,14 @@ mod tests {
 
     #[test]
     fn a_unit_survives_its_frame() {
-        let unit =
-            UnitRows { features: vec![1.0, -2.5, 3.0, 4.0], targets: vec![0.0, 1.0], rows: 2 };
+        let unit = UnitRows {
+            features: vec![1.0, -2.5, 3.0, 4.0],
+            targets: vec![0.0, 1.0],
+            rows: 2,
+            stream: 3 << 32 | 5,
+        };
         let mut bytes = Vec::new();
-        let arrays = [&unit.features[..], &unit.targets[..]];
-        push_frame(&mut bytes, Kind::Unit, &[7, 2], &arrays);
+        push_unit(&mut bytes, 7, &unit);
         let mut body = Vec::new();
         let kind = read_frame(&mut &bytes[..], &mut body).unwrap();
         assert_eq!(kind, Some(Kind::Unit));

@@ -1,8 +1,9 @@
 //! Random numbers for compute code: a stream per unit and round.
 //!
 //! The numbers come from the job's seed and are public: they start models and
-//! shuffle, they protect nothing. A stream is `ChaCha8` with the seed as its key and
-//! (round, unit) as its nonce, so it is the same on whichever worker a unit runs.
+//! shuffle, they protect nothing. A stream is `ChaCha8` with the seed as its key, the
+//! unit's own number as its nonce and a range of counters for each round, so it is the
+//! same on whichever worker a unit runs, and whichever other units there are.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -18,22 +19,26 @@ pub(crate) enum StreamId {
     Unit {
         /// Round of the job.
         round: u32,
-        /// Position of the unit in its round.
-        unit: u32,
+        /// [`crate::UnitRows::stream`].
+        stream: u64,
     },
 }
 
 /// Rounds at or above this are taken by calls that belong to no unit.
 pub(crate) const MAX_ROUNDS: u32 = u32::MAX - 1;
 
+/// Words of 32 bits that each round has of a stream: more than any fuel buys.
+const ROUND_WORDS: u128 = 1 << 36;
+
 impl StreamId {
-    fn nonce(self) -> u64 {
-        let (round, unit) = match self {
+    /// Counter of the first word, and nonce.
+    fn place(self) -> (u128, u64) {
+        let (round, stream) = match self {
             Self::Setup => (u32::MAX, 0),
             Self::Score => (u32::MAX, 1),
-            Self::Unit { round, unit } => (round, unit),
+            Self::Unit { round, stream } => (round, stream),
         };
-        u64::from(round) << 32 | u64::from(unit)
+        (u128::from(round) * ROUND_WORDS, stream)
     }
 }
 
@@ -52,7 +57,9 @@ impl Stream {
     fn generator(&mut self) -> &mut ChaCha8Rng {
         self.generator.get_or_insert_with(|| {
             let mut generator = Box::new(ChaCha8Rng::from_seed(self.seed));
-            generator.set_stream(self.id.nonce());
+            let (word, stream) = self.id.place();
+            generator.set_stream(stream);
+            generator.set_word_pos(word);
             generator
         })
     }
@@ -106,9 +113,10 @@ mod tests {
         let ids = [
             StreamId::Setup,
             StreamId::Score,
-            StreamId::Unit { round: 0, unit: 1 },
-            StreamId::Unit { round: 1, unit: 0 },
-            StreamId::Unit { round: 0, unit: 0 },
+            StreamId::Unit { round: 0, stream: 1 },
+            StreamId::Unit { round: 1, stream: 0 },
+            StreamId::Unit { round: 0, stream: 0 },
+            StreamId::Unit { round: MAX_ROUNDS, stream: u64::MAX },
         ];
         let mut numbers: Vec<u64> = ids.map(first).to_vec();
         numbers.sort_unstable();

@@ -11,6 +11,9 @@ pub struct UnitRows {
     pub targets: Vec<f32>,
     /// Number of rows; 0 for an empty unit.
     pub rows: u32,
+    /// Which stream of the code's random numbers is this unit's. It has to follow from the
+    /// unit alone: a position among other units would tell the code about their rows.
+    pub stream: u64,
 }
 
 impl UnitRows {

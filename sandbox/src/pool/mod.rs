@@ -85,8 +85,10 @@ pub struct Pool {
     targets: u32,
     model_shape: (u32, u32),
     first_model: Arc<[f32]>,
-    /// A worker that is silent for this long is stuck. No unit can take a tenth of it.
+    /// A worker that is silent for this long is replaced. No unit can take a tenth of it.
     patience: Duration,
+    /// Units of the last round, by worker.
+    shares: Vec<usize>,
     /// The kernel ends a worker together with the thread that started it.
     one_thread: PhantomData<*const ()>,
 }
@@ -131,6 +133,7 @@ impl Pool {
             model_shape: (0, 0),
             first_model: [].into(),
             patience,
+            shares: vec![0; workers],
             one_thread: PhantomData,
         };
         pool.ask_for_first_model()?;
@@ -147,6 +150,17 @@ impl Pool {
     #[must_use]
     pub fn model_shape(&self) -> (u32, u32) {
         self.model_shape
+    }
+
+    /// How many units each worker answered for in the last round.
+    #[must_use]
+    pub fn shares(&self) -> &[usize] {
+        &self.shares
+    }
+
+    /// Sets how long a worker may be silent before it is replaced.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Process ids of the workers that are running, for supervision.

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use zeroize::Zeroize;
 
 use super::PoolError;
 use crate::instance::Model;
@@ -71,6 +72,8 @@ pub(super) struct Process {
     consumed: usize,
     /// Units sent and not yet answered, in order; the first one is running.
     pub(super) in_flight: VecDeque<usize>,
+    /// The unit in flight is a suspect, and nothing else may be sent.
+    pub(super) alone: bool,
     /// When the worker last said something, or was given work while idle.
     pub(super) last_progress: Instant,
 }
@@ -80,6 +83,9 @@ impl Drop for Process {
         // Both fail only if the child is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.outgoing.zeroize();
+        self.incoming.zeroize();
+        self.buffer.zeroize();
     }
 }
 
@@ -94,6 +100,7 @@ impl Process {
             incoming: Vec::new(),
             consumed: 0,
             in_flight: VecDeque::new(),
+            alone: false,
             last_progress: Instant::now(),
         }
     }
@@ -109,7 +116,8 @@ impl Process {
     /// Where frames are appended that [`Process::send`] will send.
     pub(super) fn outgoing(&mut self) -> &mut Vec<u8> {
         if self.sent == self.outgoing.len() {
-            self.outgoing.clear();
+            // Rows that were sent need not stay here.
+            self.outgoing.zeroize();
             self.sent = 0;
         }
         &mut self.outgoing

@@ -281,6 +281,12 @@ fn oriented(tensor: &Tensor, transpose: bool) -> (usize, usize) {
 
 fn product(store: &mut Store<'_>, gemm: Gemm, inputs: [&Handle; 2], output: &Handle) -> Result<()> {
     charge(store, fuel::product(gemm.m, gemm.n, gemm.k))?;
+    if gemm.transpose_a && gemm.transpose_b {
+        // A copy of a is turned around, element by element.
+        let elements = gemm.m.saturating_mul(gemm.k);
+        charge(store, fuel::transcendental(elements))?;
+        store.data().tensors.check_room(elements)?;
+    }
     with_output(store, inputs, output, |[a, b], c| gemm.run(a, b, c))
 }
 

@@ -45,9 +45,7 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 }
 
 fn limit_resources(limits: &Limits) -> io::Result<()> {
-    let memory = (2 * limits.guest_memory_bytes as u64)
-        .saturating_add(2 * limits.tensor_bytes as u64)
-        .saturating_add(limits.worker_memory_bytes);
+    let memory = limits.worker_bytes();
     let limits = [
         // Private writable memory. Not the address space: wasmtime reserves gigabytes of
         // it as guard pages.

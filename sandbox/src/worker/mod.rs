@@ -110,7 +110,7 @@ impl Worker {
             }
             Kind::Unit => {
                 let (unit, rows) = parse_unit(body, self.features, self.targets)?;
-                let id = StreamId::Unit { round: self.round, unit };
+                let id = StreamId::Unit { round: self.round, stream: rows.stream };
                 let columns = [self.features, self.targets];
                 let update = self.runner.update(&self.model, id, columns, rows);
                 push_answer(out, &[unit], update.as_deref());

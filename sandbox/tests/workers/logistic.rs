@@ -47,6 +47,7 @@ pub fn clouds(units: u32, features: u32, rows: u32) -> Vec<UnitRows> {
                 features: (0..count).map(|_| noise() + 0.6 * (target - 0.5)).collect(),
                 targets: vec![target; rows as usize],
                 rows,
+                stream: 0,
             }
         })
         .collect()

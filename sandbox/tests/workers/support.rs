@@ -22,6 +22,7 @@ pub fn other_roles(arguments: &[String]) -> Option<ExitCode> {
     match arguments.first()?.as_str() {
         "worker" => Some(worker::main()),
         "liar" => Some(lie()),
+        "fragile" => Some(worker_that_dies_of(FATAL_UNIT)),
         "probe-exit" => Some(probe(|| ())),
         "probe-open" => Some(probe(|| drop(File::open("/dev/null")))),
         "probe-socket" => Some(probe(|| drop(UnixStream::pair()))),
@@ -34,6 +35,38 @@ pub fn other_roles(arguments: &[String]) -> Option<ExitCode> {
 fn probe(attempt: fn()) -> ExitCode {
     worker::confine(&Limits::default()).unwrap();
     attempt();
+    ExitCode::SUCCESS
+}
+
+/// The unit that [`worker_that_dies_of`] is tested with.
+pub const FATAL_UNIT: u32 = 321;
+
+/// A real worker behind a relay that ends as soon as it is asked to hand on this unit.
+fn worker_that_dies_of(fatal: u32) -> ExitCode {
+    let pool = File::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut real = command("worker");
+    real.stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+    let mut child = real.spawn().unwrap();
+    drop(real);
+    let (mut answers, mut back) = (ours.try_clone().unwrap(), pool.try_clone().unwrap());
+    std::thread::spawn(move || io::copy(&mut answers, &mut back));
+    let (mut requests, mut on) = (io::BufReader::new(pool), ours);
+    let mut head = [0; 8];
+    while requests.read_exact(&mut head).is_ok() {
+        let [kind, length] =
+            [0, 4].map(|at| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()));
+        let mut body = vec![0; length as usize];
+        requests.read_exact(&mut body).unwrap();
+        // Setup, Init, Model, Unit, Score.
+        if kind == 3 && u32::from_le_bytes(body[..4].try_into().unwrap()) == fatal {
+            break;
+        }
+        on.write_all(&head).unwrap();
+        on.write_all(&body).unwrap();
+    }
+    let _ = child.kill();
+    let _ = child.wait();
     ExitCode::SUCCESS
 }
 
@@ -74,6 +107,7 @@ pub fn units(count: u16) -> Vec<UnitRows> {
             features: vec![f32::from(i) + 0.25, 1.0 / (f32::from(i) + 3.0)],
             targets: vec![f32::from(i % 2)],
             rows: 1,
+            stream: u64::from(i),
         })
         .collect()
 }
