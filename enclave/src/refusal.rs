@@ -70,6 +70,8 @@ codes! {
     CostMismatch = "cost-mismatch",
     /// The releases would be larger than what can be kept.
     ModelSize = "model-size",
+    /// The job may take more memory than the enclave has.
+    Memory = "memory",
     /// The public set is not the one in the job.
     PublicSetOther = "public-set-other",
     /// The public set does not have the datasets' columns.

@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
+use cloister_enclave::rounds::Workshop;
 use cloister_enclave::{
     admission::{Admitted, Vetted},
     refusal::{Code, Refused},
@@ -11,7 +12,7 @@ use cloister_enclave::{
 use cloister_protocol::{
     Digest, Id, Signed, dataset::HeaderCore, frames::Offer, transcript::Nonce,
 };
-use common::{Fixture, guests, key, public_set, workshop};
+use common::{Fixture, guests, key, public_set, worker_program, workshop};
 use serde_bytes::ByteArray;
 
 /// Offers as a host would: lengths that were signed, and what the fixture holds.
@@ -180,6 +181,25 @@ fn each_forgery_has_its_own_code() {
     }
 }
 
+/// Where memory can run out, the unit that takes it decides which process is ended.
+#[test]
+fn a_job_that_may_take_more_memory_than_there_is_is_refused() {
+    let admit_with = |memory: u64, per_call: u64| {
+        let mut fixture = Fixture::new(guests::benign());
+        fixture.job.limits.memory = per_call;
+        let workshop = Workshop::new(2, memory, || {
+            let mut command = std::process::Command::new(worker_program());
+            command.arg("worker");
+            command
+        });
+        let vetted = Vetted::new(fixture.offer()).unwrap();
+        code(Admitted::new(vetted, &fixture.component, fixture.public.clone(), &workshop))
+    };
+    assert_eq!(admit_with(2 << 30, 1 << 20), None);
+    assert_eq!(admit_with(1 << 30, 1 << 20), Some(Code::Memory));
+    assert_eq!(admit_with(2 << 30, 1 << 28), Some(Code::Memory));
+}
+
 #[test]
 fn a_model_whose_releases_do_not_fit_is_refused() {
     // Ten thousand releases of a model of 100,000 numbers.
@@ -191,12 +211,13 @@ fn a_model_whose_releases_do_not_fit_is_refused() {
     assert_eq!(code(admit(&fixture, fixture.offer())), Some(Code::ModelSize));
 }
 
-/// Codes of the offer that no host can cause, and why.
+/// Codes of the offer that no host can cause, or that have tests of their own.
 const ELSEWHERE: &[Code] = &[
     // The platform's own failure.
     Code::EvidenceFailed,
-    // The model's size has a test of its own.
+    // A model and a machine of their own.
     Code::ModelSize,
+    Code::Memory,
 ];
 
 #[test]

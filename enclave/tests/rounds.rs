@@ -54,6 +54,7 @@ fn unit(rows: &[([f32; 2], f32)]) -> UnitRows {
         features: rows.iter().flat_map(|row| row.0).collect(),
         targets: rows.iter().map(|row| row.1).collect(),
         rows: u32::try_from(rows.len()).unwrap(),
+        stream: 0,
     }
 }
 
@@ -71,7 +72,7 @@ fn some_units() -> Vec<UnitRows> {
 #[test]
 fn the_same_noise_gives_the_same_releases_on_any_number_of_workers() {
     let program = common::worker_program();
-    let workers = |n| cloister_enclave::boot::workshop(program.clone(), Some(n));
+    let workers = |n| cloister_enclave::boot::workshop(program.clone(), Some(n)).unwrap();
     let one = Bench::new(guests::benign(), workers(1)).run(some_units(), 7);
     let two = Bench::new(guests::benign(), workers(2)).run(some_units(), 7);
     assert_eq!(one, two);
@@ -106,7 +107,7 @@ fn little_noise_learns_and_is_scored() {
 
 #[test]
 fn workers_that_never_start_give_zero_updates_and_all_releases() {
-    let broken = Workshop::new(2, || std::process::Command::new("/nonexistent"));
+    let broken = Workshop::new(2, u64::MAX, || std::process::Command::new("/nonexistent"));
     let outputs = Bench::new(guests::benign(), broken).run(some_units(), 7);
     let silent = Bench::new(guests::trapping(), workshop()).run(some_units(), 7);
     assert_eq!(outputs.len(), 4);

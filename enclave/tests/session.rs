@@ -244,6 +244,8 @@ async fn a_stalled_or_vanished_host_disturbs_nothing() {
     let load = Request::Load { transcript: session.id, index: 0, length: first.len() as u64 };
     stalled.send(&load).await.unwrap();
     stalled.send_bulk_bytes(&first[..first.len() / 2]).await.ok();
+    // Nothing tells from outside that the enclave has taken this in.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(enclave.load(session.id, 1, second).await, Ok(1));
     assert_eq!(enclave.load(session.id, 1, second).await, Err("load-again".into()));
     assert_eq!(enclave.load(session.id, 0, first).await, Err("load-busy".into()));
@@ -271,7 +273,7 @@ async fn a_stalled_or_vanished_host_disturbs_nothing() {
 async fn an_abandoned_job_says_so_and_makes_room() {
     let enclave = Running::start().await;
     let mut fixture = Fixture::new(guests::benign());
-    fixture.job.schedule.first_ms = 60_000;
+    fixture.job.schedule.first_ms = 1500;
     let session = enclave.offer(&fixture).await.unwrap();
     enclave.begin(&fixture, &session).await;
     assert_eq!(enclave.status().await.state, SessionState::Running);
@@ -285,6 +287,27 @@ async fn an_abandoned_job_says_so_and_makes_room() {
     assert_eq!(enclave.status().await.state, SessionState::Idle);
     fixture.job.schedule.first_ms = 100;
     assert_eq!(enclave.run(&fixture).await.len(), 4);
+}
+
+/// A host that abandons a job in the middle of a round must not see when the work of that
+/// round is done: the end comes when the release would have, whatever the code did.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_abandoned_job_tells_nothing_about_its_work() {
+    let enclave = Running::start().await;
+    for component in [guests::benign(), guests::trapping(), guests::looping_for_some()] {
+        let mut fixture = Fixture::new(component);
+        fixture.job.schedule.first_ms = 1200;
+        let session = enclave.offer(&fixture).await.unwrap();
+        let before = Instant::now();
+        enclave.begin(&fixture, &session).await;
+        enclave.abandon(session.id).await.unwrap();
+        assert_eq!(enclave.offer(&fixture).await.map(|_| ()), Err("busy".into()));
+        while enclave.status().await.state == SessionState::Running {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let ended = before.elapsed();
+        assert!(ended >= Duration::from_millis(1200), "it ended after {ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,7 +74,8 @@ pub fn descendants(root: u32) -> Vec<u32> {
         };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // The name, in parentheses, may hold spaces; state and parent follow it.
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(2)?.parse().ok());
+        let parent =
+            stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(2)?.parse().ok());
         parents.insert(id, parent.unwrap_or(0));
     }
     let mut found = vec![root];

@@ -69,7 +69,15 @@ impl World {
             let address = free_address()?;
             let url = format!("https://{address}");
             world.cloister(&[
-                "owner", "init", name, "--name", name, "--population", "patients", "--address", &url,
+                "owner",
+                "init",
+                name,
+                "--name",
+                name,
+                "--population",
+                "patients",
+                "--address",
+                &url,
             ])?;
             world.owners.push(Owner {
                 name: (*name).to_owned(),
@@ -85,8 +93,17 @@ impl World {
         let enclave = world.programs.enclave();
         let url = format!("https://{host_address}");
         world.cloister(&[
-            "host", "init", HOST, "--name", HOST, "--address", &url, "--vendor", "vendor",
-            "--enclave", path(&enclave)?,
+            "host",
+            "init",
+            HOST,
+            "--name",
+            HOST,
+            "--address",
+            &url,
+            "--vendor",
+            "vendor",
+            "--enclave",
+            path(&enclave)?,
         ])?;
         let measurements = world.enclave(&["measure", "--vendor", "vendor"])?;
         fs::write(root.join("measurements.toml"), measurements)?;
@@ -133,8 +150,15 @@ impl World {
         for owner in &self.owners {
             let table = table(&owner.name);
             self.cloister(&[
-                "data", "seal", path(&table)?, "--dataset", path(dataset)?, "--home", &owner.name,
-                "-o", path(&owner.sealed)?,
+                "data",
+                "seal",
+                path(&table)?,
+                "--dataset",
+                path(dataset)?,
+                "--home",
+                &owner.name,
+                "-o",
+                path(&owner.sealed)?,
             ])?;
         }
         Ok(())
@@ -143,7 +167,15 @@ impl World {
     /// Signs a component as the author; the code file is `NAME@1.code`.
     pub fn sign_code(&self, component: &Path, name: &str) -> Result<PathBuf> {
         self.cloister(&[
-            "code", "sign", path(component)?, "--name", name, "--version", "1", "--home", "author",
+            "code",
+            "sign",
+            path(component)?,
+            "--name",
+            name,
+            "--version",
+            "1",
+            "--home",
+            "author",
         ])?;
         Ok(self.root.join(format!("{name}@1.code")))
     }
@@ -193,7 +225,13 @@ impl World {
     pub fn push(&self) -> Result<()> {
         for owner in &self.owners {
             self.cloister(&[
-                "data", "push", path(&owner.sealed)?, "--home", &owner.name, "--host", HOST,
+                "data",
+                "push",
+                path(&owner.sealed)?,
+                "--home",
+                &owner.name,
+                "--host",
+                HOST,
             ])?;
         }
         Ok(())
@@ -202,7 +240,15 @@ impl World {
     /// The command that runs the job in `file` and leaves its releases in `results`.
     pub fn run(&self, file: &Path, results: &Path) -> Result<Command> {
         let arguments = [
-            "run", path(file)?, "--home", LAB, "--host", HOST, "--trainers", path(&self.root)?, "-o",
+            "run",
+            path(file)?,
+            "--home",
+            LAB,
+            "--host",
+            HOST,
+            "--trainers",
+            path(&self.root)?,
+            "-o",
             path(results)?,
         ];
         (self.announce)(&line("cloister", &arguments));
@@ -211,9 +257,8 @@ impl World {
 
     /// Verifies the releases in `results` against this world's measurements.
     pub fn verify(&self, results: &Path) -> Result<serde_json::Value> {
-        let printed = self.cloister(&[
-            "verify", path(results)?, "--trust", "measurements.toml", "--json",
-        ])?;
+        let printed =
+            self.cloister(&["verify", path(results)?, "--trust", "measurements.toml", "--json"])?;
         serde_json::from_str(&printed).context("`cloister verify --json` did not print JSON")
     }
 

@@ -287,7 +287,7 @@ impl Bench {
             features: 2,
             targets: 1,
         };
-        let workshop = boot::workshop(self.programs.enclave(), Some(workers));
+        let workshop = boot::workshop(self.programs.enclave(), Some(workers))?;
         let mut pools = Pools::new(&workshop, &compiled, &settings);
         let model = pools.first_model()?;
         let plan = Plan::new(&self.job, Shape::of(&self.header), model, None)?;
@@ -312,6 +312,7 @@ fn units() -> Vec<UnitRows> {
             features: (0..2 * rows).map(x).collect(),
             targets: vec![label; rows],
             rows: u32::try_from(rows).unwrap_or(1),
+            stream: number as u64,
         }
     };
     (0..20).map(unit).collect()

@@ -4,12 +4,13 @@ use cloister_protocol::{
     job::{CallLimits, Job},
     limits,
 };
-use cloister_sandbox::Limits;
+use cloister_sandbox::{Limits, Settings};
 
+use super::Vetted;
 use crate::{
     refusal::{Code, Refused},
     release::file_bound,
-    rounds::Plan,
+    rounds::{Plan, Workshop},
 };
 
 /// Bytes of a page of linear memory.
@@ -17,6 +18,9 @@ const PAGE: u64 = 1 << 16;
 
 /// Fuel of `init`, and of `score` without public rows: a model of a million numbers.
 const LEAST_PUBLIC_FUEL: u64 = 5_000_000;
+
+/// The program, the compiler while it admits a job, and the kernel of the enclave.
+const PROGRAM_BYTES: u64 = 256 << 20;
 
 /// All releases of a job, which are kept to be asked for again; and its last iterates.
 const KEPT_BYTES: u64 = 1 << 30;
@@ -38,6 +42,48 @@ pub fn call_limits(limits: &CallLimits, public_rows: u64) -> Limits {
         tensor_bytes: bytes(limits.memory.saturating_sub(guest)),
         ..standard
     }
+}
+
+/// Refuses a job that could take more memory than there is. When memory runs out the
+/// kernel ends processes by their size, and a unit that took all it was allowed would
+/// decide what happens to others.
+pub(super) fn check_memory(
+    vetted: &Vetted,
+    plan: &Plan,
+    settings: &Settings,
+    workshop: &Workshop,
+) -> Result<(), Refused> {
+    let job = &vetted.job.value;
+    // 1. Workers that see rows, and the one that scores.
+    let processes = workshop.workers() as u64 + 1;
+    let workers = processes.saturating_mul(settings.limits.worker_bytes());
+    // 2. Of each dataset, its plaintext and its rows while it loads: see `rows`.
+    let data = vetted.manifests.iter().fold(0_u64, |sum, manifest| {
+        sum.saturating_add(manifest.value.length.saturating_mul(3) / 2)
+    });
+    // 3. All releases that are kept, and the program itself.
+    let releases = kept(job, plan);
+    let needed = [workers, data, releases, PROGRAM_BYTES].into_iter().fold(0, u64::saturating_add);
+    if needed <= workshop.memory() {
+        return Ok(());
+    }
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let why = format!(
+        "the job may take {} MiB: {} of {processes} workers, {} of data, {} of releases; the enclave has {}: give it more memory, or lower limits.memory",
+        mebibytes(needed),
+        mebibytes(workers),
+        mebibytes(data),
+        mebibytes(releases),
+        mebibytes(workshop.memory()),
+    );
+    Err(Refused::new(Code::Memory, why))
+}
+
+/// Bytes of all releases of a job, with the iterates that are averaged.
+fn kept(job: &Job, plan: &Plan) -> u64 {
+    let all = file_bound(plan.dimension(), 2).saturating_mul(u64::from(job.releases()));
+    let iterates = file_bound(plan.dimension(), 1).saturating_mul(u64::from(plan.average_last()));
+    all.saturating_add(iterates)
 }
 
 /// Refuses a job whose releases are larger than a file, or all together than the memory.

@@ -17,7 +17,7 @@ mod schedule;
 
 pub use limits::call_limits;
 pub use offer::Vetted;
-pub use schedule::{least_first, least_interval};
+pub use schedule::{Extent, least_first, least_interval};
 
 use cloister_protocol::job::Job;
 use cloister_sandbox::{Compiled, Settings};
@@ -71,7 +71,8 @@ impl Admitted {
         check_cost(job)?;
         // 4. Room and time.
         limits::check(job, &plan)?;
-        schedule::check(job, &plan, &settings, workshop.workers())?;
+        limits::check_memory(&vetted, &plan, &settings, workshop)?;
+        schedule::check(job, vetted.extent(), &plan, &settings, workshop.workers())?;
         Ok(Self { vetted, compiled, settings, plan })
     }
 

@@ -13,6 +13,7 @@ use cloister_protocol::{
 };
 use cloister_sandbox::{MAX_COMPONENT_BYTES, MAX_UNIT_ELEMENTS};
 
+use super::Extent;
 use crate::refusal::{Code, Refused};
 
 /// An offer whose parts are signed, sound, and belong together.
@@ -57,6 +58,12 @@ impl Vetted {
     #[must_use]
     pub fn offer(&self) -> &Offer {
         &self.offer
+    }
+
+    /// How much data the owners have signed.
+    pub(super) fn extent(&self) -> Extent {
+        let rows = self.manifests.iter().map(|manifest| manifest.value.rows);
+        Extent { rows: rows.fold(0, u64::saturating_add), units: self.job.value.units() }
     }
 
     /// Compares the public set with the job's.
@@ -120,7 +127,7 @@ fn check_counts(header: &HeaderCore, manifest: &DatasetManifest) -> Result<(), R
     let DatasetManifest { rows, units, max_rows_per_unit: largest, .. } = *manifest;
     let columns = header.features().count() + header.targets().count();
     let possible = 1 <= largest
-        && units.checked_add(largest - 1).is_some_and(|least| least <= rows)
+        && units <= rows
         && units.checked_mul(largest).is_none_or(|most| rows <= most)
         && u32::try_from(rows).is_ok()
         && largest.saturating_mul(columns as u64) <= MAX_UNIT_ELEMENTS as u64;

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn unit(features: &[f32], rows: u32) -> UnitRows {
-        UnitRows { features: features.to_vec(), targets: Vec::new(), rows }
+        UnitRows { features: features.to_vec(), rows, ..UnitRows::default() }
     }
 
     #[test]

@@ -149,14 +149,18 @@ fn sum_of_updates(
 ) -> IntegerSum {
     let mut sum = gate.sum();
     let mut quantised = gate.quantise(&[]);
-    let whole = catch_unwind(AssertUnwindSafe(|| {
-        pools.round(round, model, units.as_slice(), &mut |_, update| {
+    pools.round(round, model, units.as_slice(), &mut |_, update| {
+        // A panic here is a fault of ours; it costs the unit that it happened at.
+        let done = catch_unwind(AssertUnwindSafe(|| {
             gate.quantise_into(update.unwrap_or_default(), &mut quantised);
+        }));
+        if done.is_ok() {
             add(&mut sum, &quantised);
-        });
-    }));
-    // A panic here is a fault of ours; the release happens nevertheless.
-    if whole.is_ok() { sum } else { gate.sum() }
+        } else {
+            quantised = gate.quantise(&[]);
+        }
+    });
+    sum
 }
 
 /// The gated sum of each unit's mean features.

@@ -6,16 +6,28 @@ use cloister_sandbox::{Compiled, Pool, PoolError, Settings, UnitRows};
 
 use super::score::{self, Score};
 
-/// How workers are started, and how many.
+/// How workers are started, how many, and the memory that they share with all else.
 pub struct Workshop {
     command: Box<dyn Fn() -> Command + Send + Sync>,
     workers: usize,
+    memory: u64,
 }
 
 impl Workshop {
-    /// Workers started with `command`, whose program calls `cloister_sandbox::worker::main`.
-    pub fn new(workers: usize, command: impl Fn() -> Command + Send + Sync + 'static) -> Self {
-        Self { command: Box::new(command), workers }
+    /// Workers started with `command`, whose program calls `cloister_sandbox::worker::main`,
+    /// on a machine with so many bytes of memory.
+    pub fn new(
+        workers: usize,
+        memory: u64,
+        command: impl Fn() -> Command + Send + Sync + 'static,
+    ) -> Self {
+        Self { command: Box::new(command), workers, memory }
+    }
+
+    /// Bytes of memory of the enclave.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// How many workers a round has.
@@ -61,10 +73,14 @@ impl<'a> Pools<'a> {
         Ok(self.public()?.init_model().to_vec())
     }
 
-    /// Starts the workers that will see rows, so that the first round finds them ready.
-    /// That they do not start is no error: each round tries again.
-    pub fn warm(&mut self) {
+    /// Starts the workers, so that the first round finds them ready: those that will see
+    /// rows and, if there is a public set, the one that will score it. That they do not
+    /// start is no error: each round tries again.
+    pub fn warm(&mut self, scores: bool) {
         let _ = self.units();
+        if scores {
+            let _ = self.public();
+        }
     }
 
     /// Every unit's update. Where there is none, `sink` is told so or not told at all.

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, hash::Hash};
 
 use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
-use cloister_protocol::dataset::{ColumnType, DatasetManifest, HeaderCore, Unit};
+use cloister_protocol::{
+    dataset::{ColumnType, DatasetManifest, HeaderCore, Unit},
+    digest::Hasher,
+};
 use cloister_sandbox::UnitRows;
 use zeroize::Zeroize;
 
@@ -75,27 +78,24 @@ pub(super) fn group(
         return Err(RowsError::Counts);
     }
     // 1. The slot of each row, in order of first appearance, and the size of each slot.
-    let slots = slots(batches, header, rows)?;
-    let mut sizes: Vec<u32> = Vec::new();
+    let Slots { of_rows: slots, streams } = slots(batches, header, rows)?;
+    let mut sizes = vec![0_u32; streams.len()];
     for slot in &slots {
-        let slot = *slot as usize;
-        if slot == sizes.len() {
-            sizes.push(0);
-        }
-        sizes[slot] += 1;
+        sizes[*slot as usize] += 1;
     }
     let largest = sizes.iter().copied().max().unwrap_or(0);
-    if sizes.len() as u64 != manifest.units || u64::from(largest) != manifest.max_rows_per_unit {
+    if sizes.len() as u64 != manifest.units || u64::from(largest) > manifest.max_rows_per_unit {
         return Err(RowsError::Counts);
     }
     // 2. Room for each unit, exactly, so that rows are never moved.
     let (features, targets) = (header.features().count(), header.targets().count());
-    let room = |rows: &u32| UnitRows {
+    let room = |(rows, stream): (&u32, u64)| UnitRows {
         features: Vec::with_capacity(*rows as usize * features),
         targets: Vec::with_capacity(*rows as usize * targets),
         rows: 0,
+        stream,
     };
-    let mut units = Units(sizes.iter().map(room).collect());
+    let mut units = Units(sizes.iter().zip(streams).map(room).collect());
     // 3. The rows, in their order.
     let mut slots = slots.into_iter();
     read_rows(batches, header, |row, columns| {
@@ -154,11 +154,21 @@ fn read_rows(
     Ok(())
 }
 
-/// The unit of each row, numbered in order of first appearance.
-fn slots(batches: &[RecordBatch], header: &HeaderCore, rows: usize) -> Result<Vec<u32>, RowsError> {
+/// Which unit each row belongs to.
+struct Slots {
+    /// The slot of each row, in the order of the rows.
+    of_rows: Vec<u32>,
+    /// The stream of random numbers of each slot.
+    streams: Vec<u64>,
+}
+
+/// Slots are numbered as units first appear, which nobody but this module learns: what
+/// code can see of a unit's place is its stream, and that follows from its id alone.
+fn slots(batches: &[RecordBatch], header: &HeaderCore, rows: usize) -> Result<Slots, RowsError> {
     let rows_fit = u32::try_from(rows).map_err(|_| RowsError::Counts)?;
     let Unit::Column(name) = &header.unit else {
-        return Ok((0..rows_fit).collect());
+        let streams = (0..rows_fit).map(|row| stream(header, &row.to_be_bytes()));
+        return Ok(Slots { of_rows: (0..rows_fit).collect(), streams: streams.collect() });
     };
     let column = header.columns.iter().find(|c| c.name == *name).ok_or(RowsError::Columns)?;
     let kind = column.kind;
@@ -166,27 +176,50 @@ fn slots(batches: &[RecordBatch], header: &HeaderCore, rows: usize) -> Result<Ve
         .iter()
         .map(|batch| batch.column_by_name(name).map(AsRef::as_ref).ok_or(RowsError::Columns));
     match kind {
-        ColumnType::Text => {
-            number::<StringArray, _>(arrays, rows, |array, row| Some(array.value(row)))
-        }
-        ColumnType::I64 => {
-            number::<Int64Array, _>(arrays, rows, |array, row| Some(array.value(row)))
-        }
+        ColumnType::Text => number::<StringArray, _>(
+            arrays,
+            rows,
+            |array, row| Some(array.value(row)),
+            |id| stream(header, id.as_bytes()),
+        ),
+        ColumnType::I64 => number::<Int64Array, _>(
+            arrays,
+            rows,
+            |array, row| Some(array.value(row)),
+            |id| stream(header, &id.to_be_bytes()),
+        ),
         // Equal numbers are one unit: minus zero is zero, and NaN is no id.
-        ColumnType::F64 => number::<Float64Array, _>(arrays, rows, |array, row| {
-            let id = array.value(row) + 0.0;
-            (!id.is_nan()).then_some(id.to_bits())
-        }),
+        ColumnType::F64 => number::<Float64Array, _>(
+            arrays,
+            rows,
+            |array, row| {
+                let id = array.value(row) + 0.0;
+                (!id.is_nan()).then_some(id.to_bits())
+            },
+            |id| stream(header, &id.to_be_bytes()),
+        ),
     }
 }
 
-fn number<'a, A: Array + 'static, K: Eq + Hash>(
+/// A unit's stream: the same in every version of a population's data, whatever other
+/// units there are and in whatever order.
+fn stream(header: &HeaderCore, unit: &[u8]) -> u64 {
+    let mut hasher = Hasher::new("unit-stream");
+    hasher.field(header.owner.digest().as_bytes());
+    hasher.field(header.population.as_bytes());
+    hasher.field(unit);
+    let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = *hasher.finish().as_bytes();
+    u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7])
+}
+
+fn number<'a, A: Array + 'static, K: Eq + Hash + Copy>(
     arrays: impl Iterator<Item = Result<&'a dyn Array, RowsError>>,
     rows: usize,
     id: impl Fn(&'a A, usize) -> Option<K>,
-) -> Result<Vec<u32>, RowsError> {
+    stream: impl Fn(K) -> u64,
+) -> Result<Slots, RowsError> {
     let mut numbers = HashMap::new();
-    let mut slots = Vec::with_capacity(rows);
+    let mut slots = Slots { of_rows: Vec::with_capacity(rows), streams: Vec::new() };
     for array in arrays {
         let array: &'a A = array?.as_any().downcast_ref().ok_or(RowsError::Columns)?;
         for row in 0..array.len() {
@@ -194,7 +227,11 @@ fn number<'a, A: Array + 'static, K: Eq + Hash>(
             let id = id.ok_or(RowsError::NullUnit)?;
             // There are no more units than rows, whose number fits.
             let next = u32::try_from(numbers.len()).map_err(|_| RowsError::Counts)?;
-            slots.push(*numbers.entry(id).or_insert(next));
+            let slot = *numbers.entry(id).or_insert(next);
+            if slot == next {
+                slots.streams.push(stream(id));
+            }
+            slots.of_rows.push(slot);
         }
     }
     Ok(slots)

@@ -3,6 +3,7 @@
 use std::{
     ops::ControlFlow,
     sync::{Arc, mpsc},
+    thread,
     time::Instant,
 };
 
@@ -83,7 +84,7 @@ impl Loaded {
         let Self { notary, schedule, plan, compiled, settings, units } = self;
         let transcript = notary.transcript();
         let mut pools = Pools::new(workshop, &compiled, &settings);
-        pools.warm();
+        pools.warm(plan.public().is_some());
         let timetable = Timetable::new(Instant::now(), schedule);
         let mut desk = Desk { notary, timetable, progress, stop, ending: Ending::Complete };
         match noise_generator() {
@@ -117,15 +118,17 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Whether the time came; otherwise the session was abandoned.
+    /// Waits for the time; says whether the session goes on, or was abandoned.
+    ///
+    /// An abandoned session waits as well: an end as soon as the work is done would tell
+    /// how long it took, without noise.
     fn wait_until(&self, due: Instant) -> bool {
         loop {
             let left = due.saturating_duration_since(Instant::now());
-            match self.stop.recv_timeout(left) {
-                Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() >= due => return true,
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => return false,
+            if left.is_zero() {
+                return matches!(self.stop.try_recv(), Err(mpsc::TryRecvError::Empty));
             }
+            thread::sleep(left);
         }
     }
 }
@@ -137,7 +140,7 @@ impl Outlet for Desk<'_> {
             self.ending = Ending::Fault;
             return ControlFlow::Break(());
         };
-        let due = self.timetable.due(number, Instant::now());
+        let due = self.timetable.due(Instant::now());
         if !self.wait_until(due) {
             self.ending = Ending::Abandoned;
             return ControlFlow::Break(());

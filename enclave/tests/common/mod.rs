@@ -53,7 +53,7 @@ pub fn worker_program() -> PathBuf {
 }
 
 pub fn workshop() -> Workshop {
-    boot::workshop(worker_program(), Some(2))
+    boot::workshop(worker_program(), Some(2)).unwrap()
 }
 
 /// The plaintext of rows.
