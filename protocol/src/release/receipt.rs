@@ -234,6 +234,7 @@ fn words(outputs: &[Output]) -> String {
     words.join(", ")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "ids, numbers and references: all small")]
 fn same<T: PartialEq + Debug>(part: Part, expected: T, found: T) -> Result<(), ReceiptError> {
     if expected == found {
         return Ok(());

@@ -177,10 +177,10 @@ fn every_rule_has_a_mutation() {
 
 #[test]
 fn what_is_shown_of_hostile_names_is_bounded() {
-    let mut case = Case::default();
-    case.release = Some(|r| {
+    let release: Change<Release> = Some(|r| {
         r.outputs = (0..200).map(|_| output(&"n".repeat(150), "F64", &[1])).collect();
     });
+    let case = Case { release, ..Case::default() };
     let said = case.check().unwrap_err().to_string();
     assert!(said.len() < 2000 && said.contains("184 more"), "{said}");
 }
