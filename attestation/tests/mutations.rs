@@ -50,6 +50,10 @@ const MUTATIONS: &[Mutation] = &[
     ("a critical header", "cose.critical", |c| c.on_draft(|d| d.protected = vec![0xa3, 0x01, 0x38, 0x22, 0x02, 0x81, 0x04, 0x04, 0x41, 0x00])),
     ("an empty list of critical headers", "cose.critical", |c| c.on_draft(|d| d.protected = vec![0xa2, 0x01, 0x38, 0x22, 0x02, 0x80])),
 
+    ("a key id in the unprotected header", "cose.unprotected", |c| c.on_draft(|d| d.unprotected = Value::Map(vec![(4.into(), Value::Bytes(vec![0]))]))),
+    ("the algorithm in the unprotected header, too", "cose.unprotected", |c| c.on_draft(|d| d.unprotected = Value::Map(vec![(1.into(), (-35).into())]))),
+    ("something in the unprotected header after signing", "cose.unprotected", |c| c.on_parts(|p| p[1] = Value::Map(vec![(Value::Text("x".into()), Value::Null)]))),
+
     ("a signature of 95 bytes", "cose.signature-size", |c| c.on_parts(|p| { bytes(&mut p[3]).pop(); })),
     ("a signature of 97 bytes", "cose.signature-size", |c| c.on_parts(|p| bytes(&mut p[3]).push(0))),
 

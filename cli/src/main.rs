@@ -18,6 +18,7 @@ mod run;
 mod show;
 mod tensors;
 mod ui;
+mod unit;
 mod verify;
 
 use std::process::ExitCode;
@@ -141,7 +142,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return unusable(&error),
     };
-    anstream::ColorChoice::write_global(match arguments.color {
+    ColorChoice::write_global(match arguments.color {
         Color::Auto => ColorChoice::Auto,
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,

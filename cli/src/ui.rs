@@ -56,6 +56,9 @@ impl Ui {
             self.json_line(&report.json);
         } else if !self.quiet {
             print(&report.page.render());
+        } else if !report.holds {
+            // What does not hold is an error, and those are printed in any case.
+            let _ = anstream::stderr().lock().write_all(report.page.only_bad().render().as_bytes());
         }
     }
 
@@ -168,6 +171,15 @@ impl Page {
     pub fn append(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
+    }
+
+    /// The lines that say what does not hold.
+    fn only_bad(&self) -> Self {
+        let bad = |line: &Line| match line {
+            Line::Bad(text) => Some(Line::Bad(text.clone())),
+            _ => None,
+        };
+        Self(self.0.iter().filter_map(bad).collect())
     }
 
     fn with(mut self, line: Line) -> Self {

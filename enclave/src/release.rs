@@ -58,6 +58,15 @@ impl Tensor {
         }
     }
 
+    /// Its numbers, if they are integers.
+    #[must_use]
+    pub fn whole(&self) -> Option<&[i64]> {
+        match &self.values {
+            Values::Integers(values) => Some(values),
+            Values::Doubles(_) => None,
+        }
+    }
+
     fn declared(&self) -> Declared {
         let dtype = match self.values {
             Values::Integers(_) => "I64",

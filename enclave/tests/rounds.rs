@@ -19,6 +19,7 @@ struct Bench {
     workshop: Workshop,
     compiled: Compiled,
     settings: Settings,
+    first_model: Vec<f32>,
 }
 
 impl Bench {
@@ -32,14 +33,14 @@ impl Bench {
             features: 2,
             targets: 1,
         };
-        Self { fixture, workshop, compiled, settings }
+        Self { fixture, workshop, compiled, settings, first_model: vec![0.0; 2] }
     }
 
     fn run(&self, units: Vec<UnitRows>, seed: u8) -> Vec<Output> {
         let header = &self.fixture.owned[0].proof.header;
         let set = public(public_rows(), header).unwrap();
-        let first_model = vec![0.0; 2];
-        let plan = Plan::new(&self.fixture.job, Shape::of(header), first_model, Some(set)).unwrap();
+        let (shape, first_model) = (Shape::of(header), self.first_model.clone());
+        let plan = Plan::new(&self.fixture.job, shape, first_model, Some(set)).unwrap();
         let mut pools = Pools::new(&self.workshop, &self.compiled, &self.settings);
         let mut outputs = Vec::new();
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
@@ -80,6 +81,31 @@ fn the_same_noise_gives_the_same_releases_on_any_number_of_workers() {
     assert_eq!(stages, [Stage::Centring, Stage::Round(1), Stage::Round(2), Stage::Round(3)]);
     let other = Bench::new(guests::benign(), workers(2)).run(some_units(), 8);
     assert_ne!(one, other);
+}
+
+#[test]
+fn the_first_release_says_where_the_model_began() {
+    for centring in [true, false] {
+        let mut bench = Bench::new(guests::benign(), workshop());
+        bench.first_model = vec![0.1, -7.0];
+        if !centring {
+            bench.fixture.job.centring = None;
+        }
+        let outputs = bench.run(some_units(), 7);
+        assert_eq!(outputs[0].stage == Stage::Centring, centring);
+        let began = [f64::from(0.1_f32), -7.0];
+        assert_eq!(outputs[0].doubles("first_model").unwrap(), began);
+        assert!(outputs[1..].iter().all(|output| output.doubles("first_model").is_none()));
+        // From there, and from nowhere else, the first round's sum gives its model.
+        let round = &outputs[usize::from(centring)];
+        let sum = round.tensors[0].whole().unwrap();
+        let job = &bench.fixture.job;
+        let model = sum.iter().zip(began).map(|(sum, began)| {
+            let mean = *sum as f64 * job.gate.clip / job.gate.steps as f64 / job.units() as f64;
+            began - job.server.rate * mean
+        });
+        assert_eq!(round.doubles("model").unwrap(), model.collect::<Vec<_>>());
+    }
 }
 
 #[test]

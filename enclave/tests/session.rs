@@ -49,7 +49,7 @@ async fn a_job_ends_in_receipts_that_verify() {
         let mut names = tensors.names();
         names.sort_unstable();
         let expected: &[&str] = match checked.release.value.stage {
-            Stage::Centring => &["centre", "noised_sum"],
+            Stage::Centring => &["centre", "first_model", "noised_sum"],
             Stage::Round(3) => &["accuracy", "final_model", "loss", "model", "noised_sum"],
             Stage::Round(_) => &["accuracy", "loss", "model", "noised_sum"],
         };

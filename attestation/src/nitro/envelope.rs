@@ -38,8 +38,15 @@ impl Envelope {
             format!("1 to {} bytes", limits::DOCUMENT),
             format!("{} bytes", evidence.len()),
         )?;
-        let [protected, payload, signature] = sign1(evidence, checks)?;
+        let ([protected, payload, signature], unprotected) = sign1(evidence, checks)?;
         algorithm(&protected, checks)?;
+        // Whatever stands there is not signed, and two documents that differ in it are one.
+        checks.require(
+            &rules::COSE_UNPROTECTED,
+            unprotected == 0,
+            "0 entries",
+            format!("{unprotected} entries"),
+        )?;
         checks.require(
             &rules::COSE_SIGNATURE_SIZE,
             signature.len() == limits::SIGNATURE,
@@ -106,8 +113,9 @@ fn byte_string_head(bytes: &mut Vec<u8>, length: usize) {
     }
 }
 
-/// Protected header, payload and signature of a `COSE_Sign1`.
-fn sign1(evidence: &[u8], checks: &mut Checks) -> Result<[Vec<u8>; 3], Stop> {
+/// Protected header, payload and signature of a `COSE_Sign1`, and how many entries its
+/// unprotected header has.
+fn sign1(evidence: &[u8], checks: &mut Checks) -> Result<([Vec<u8>; 3], usize), Stop> {
     const EXPECTED: &str = "[bytes, map, bytes, bytes], with tag 18 or none";
     let mut rest = evidence;
     let document = match read(&mut rest) {
@@ -125,11 +133,11 @@ fn sign1(evidence: &[u8], checks: &mut Checks) -> Result<[Vec<u8>; 3], Stop> {
         Ok(
             [
                 Value::Bytes(protected),
-                Value::Map(_),
+                Value::Map(unprotected),
                 Value::Bytes(payload),
                 Value::Bytes(signature),
             ],
-        ) => Ok([protected, payload, signature]),
+        ) => Ok(([protected, payload, signature], unprotected.len())),
         Ok(parts) => Err(format!("[{}]", parts.each_ref().map(kind).join(", "))),
         Err(found) => Err(found),
     };

@@ -27,6 +27,9 @@ rules! {
     COSE_CRITICAL = "cose.critical",
         "The protected header marks nothing as critical that this verifier does not know.",
         "Update the verifier if AWS has introduced a critical header; else refuse the document.";
+    COSE_UNPROTECTED = "cose.unprotected",
+        "The unprotected header, which nobody signs, is empty.",
+        "Find out who wrote into it on the way: no Nitro document has anything there.";
     COSE_SIGNATURE_SIZE = "cose.signature-size",
         "An ES384 signature is 96 bytes: r and s, 48 each.",
         "Pass the raw signature, not its DER encoding.";

@@ -4,7 +4,7 @@ mod compile;
 mod datasets;
 pub mod follow;
 pub mod jobs;
-mod model;
+pub mod model;
 mod plan;
 mod table;
 mod text;
@@ -25,6 +25,7 @@ use crate::{
     host::Host,
     interrupt,
     ui::{Page, Report, Ui},
+    unit,
 };
 use compile::Parts;
 use datasets::Offered;
@@ -95,7 +96,8 @@ impl Run {
         });
         let parts = Parts { code: &code.manifest, planned: &planned, datasets: &chosen };
         let job = compile::compile(&text, &parts, set.transpose()?)?;
-        let mut page = plan::page(&planned, &job, text.delta)?;
+        let each = unit::for_each(chosen.iter().map(|one| &one.header));
+        let mut page = plan::page(&planned, &job, text.delta, each)?;
         for one in &chosen {
             page = page.row(&one.owner_name, format!("{} units", one.dataset.units));
         }

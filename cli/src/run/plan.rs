@@ -54,7 +54,8 @@ pub fn spent(job: &Job, releases: u32) -> Result<Zcdp> {
 }
 
 /// The plan for the person who pays with other people's privacy.
-pub fn page(planned: &Planned, job: &Job, delta: f64) -> Result<Page> {
+/// `each` says whose: see [`crate::unit::for_each`].
+pub fn page(planned: &Planned, job: &Job, delta: f64, each: &str) -> Result<Page> {
     let epsilon = planned.plan.total.epsilon_upper(delta).doing("the plan")?;
     let releases = job.releases();
     let noise = |clip: f64, steps: u64, sigma: u64| {
@@ -70,7 +71,7 @@ pub fn page(planned: &Planned, job: &Job, delta: f64) -> Result<Page> {
     }
     Ok(page
         .row("releases", releases)
-        .row("cost", format!("epsilon {epsilon:.4} at delta {delta:e}, for each person")))
+        .row("cost", format!("epsilon {epsilon:.4} at delta {delta:e}, {each}")))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
     host::{Host, JobStatus},
     tensors::Tensors,
     ui::{self, Page, Report, Ui},
+    unit,
 };
 
 /// How long a host may be away before following ends.
@@ -120,8 +121,9 @@ impl Watch<'_> {
         releases: u32,
         time: Duration,
     ) -> Result<Report> {
-        let path = self.folder.join("model.safetensors");
-        let model = model::bytes(last, centring)?;
+        let path = self.folder.join(model::NAME);
+        let centring = centring.map(|fetched| &fetched.tensors);
+        let model = model::bytes(&last.checked, &last.tensors, centring)?;
         debug_assert!(model.len() as u64 <= limits::TENSORS);
         files::write(&path, &model)?;
         let job = &last.checked.job.value;
@@ -129,11 +131,12 @@ impl Watch<'_> {
         let accuracy = last.tensors.scalar("accuracy");
         let (delta, seconds) = (self.delta, time.as_secs_f64());
         let verify = format!("cloister verify {} --trust measurements.toml", self.folder.display());
+        let each = unit::for_each(last.checked.datasets.iter().map(|(header, _)| header));
         let page = Page::new()
             .blank()
             .good("Done.")
             .row_if("accuracy", accuracy.map(|a| format!("{a:.4} on the public set")))
-            .row("cost", format!("epsilon {spent:.4} at delta {delta:e}, for each person"))
+            .row("cost", format!("epsilon {spent:.4} at delta {delta:e}, {each}"))
             .row("model", path.display())
             .next(verify);
         let json = json!({

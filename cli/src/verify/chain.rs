@@ -13,6 +13,13 @@ pub enum Coverage {
     Complete,
 }
 
+/// Sorts releases by number, and drops what is there more than once, as under two names:
+/// what is signed counts, and it is the same.
+pub fn sort(releases: &mut Vec<Released>) {
+    releases.sort_by_key(|one| (one.checked.release.value.number, one.checked.release.id));
+    releases.dedup_by_key(|one| one.checked.release.id);
+}
+
 /// Checks that `releases`, sorted by number, are the first ones of the job, each once,
 /// and that each names the one before. A single one is not compared with anything.
 pub fn check(releases: &[Released], failures: &mut Vec<String>) -> Coverage {

@@ -1,20 +1,28 @@
 //! `cloister verify`: releases, checked offline.
 //!
 //! 1. Each receipt holds together: signatures, job, code, data, grants, gate, tensors.
-//! 2. The evidence is accepted at the time it was made, by the measurements given.
+//! 2. The evidence is accepted at the time it was made, by the measurements given, and that
+//!    time is one at which the job could be granted.
 //! 3. What each release cost is computed again.
 //! 4. Several releases of a job form its chain, from the first on.
 //! 5. The released models follow from the released sums, bit for bit.
+//! 6. Data, job and code are of those whose enrolments were given.
+//! 7. The model in a folder is the one that its releases give, byte for byte.
 
 mod chain;
+mod cose;
 mod cost;
 mod evidence;
+mod folder;
+mod identities;
 mod page;
 mod read;
 mod replay;
-mod time;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use clap::Args;
 use cloister_attestation::{Measurements, Verdict};
@@ -25,17 +33,22 @@ use crate::{
     ui::Report,
 };
 use chain::Coverage;
-use read::Released;
+use identities::{Identities, Pins};
+use read::{Damaged, Released};
 
 /// Check releases and everything they rest on, offline
 ///
-/// Give receipts (their tensors beside them) or the folder of a job. Nothing is trusted
-/// but the measurements: the enclaves, by vendor root and registers, that you approve.
+/// Give receipts (their tensors beside them) or the folder of a job, whose final model is
+/// then checked, too. Nothing is trusted but the measurements: the enclaves, by vendor root
+/// and registers, that you approve; and the enrolments of those whose data, job and code you
+/// expect it to be.
 /// Evidence is judged at the time it was made, because its certificates live for hours;
 /// that it was fresh then is what the brokers' nonces are for.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   cloister verify results --trust measurements.toml
+  cloister verify results --trust measurements.toml --owner hospital-a/enrolment.cloister \\
+      --orchestrator lab/enrolment.cloister --author author/enrolment.cloister
   cloister verify release-000.receipt release-001.receipt --trust measurements.toml --json
 
 Exit code: 0 accepted, 1 denied, 2 wrong use.")]
@@ -49,6 +62,22 @@ pub struct Verify {
     /// The delta at which the cost is shown
     #[arg(long, default_value_t = 1e-5)]
     delta: f64,
+    #[command(flatten)]
+    identities: Identities,
+}
+
+/// What was found out about everything that was given.
+pub struct Findings {
+    /// One for each transcript.
+    pub outcomes: Vec<Outcome>,
+    /// Receipts that belong nowhere.
+    pub damaged: Vec<Damaged>,
+    /// Files in the folders that nothing vouches for.
+    pub unchecked: Vec<PathBuf>,
+    /// The keys that were expected.
+    pub pins: Pins,
+    /// The delta at which costs are shown.
+    pub delta: f64,
 }
 
 /// What was found out about one job's releases.
@@ -63,6 +92,8 @@ pub struct Outcome {
     pub coverage: Coverage,
     /// How many models followed from the sums.
     pub replayed: usize,
+    /// The files of the final model that are what the releases give.
+    pub models: Vec<PathBuf>,
     /// Everything that does not hold, in sentences.
     pub failures: Vec<String>,
 }
@@ -83,40 +114,47 @@ impl Verify {
         if !(self.delta > 0.0 && self.delta < 1.0) {
             return Err(Error::usage("--delta is a number between 0 and 1, such as 1e-5"));
         }
-        let files = read::receipts(&self.files)?;
-        let mut outcomes = Vec::new();
-        for releases in read::by_transcript(files)? {
-            outcomes.push(judge(releases, &measurements));
+        let pins = self.identities.pins()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let given = read::given(&self.files)?;
+        let (groups, damaged) = read::by_transcript(given.receipts);
+        let mut outcomes: Vec<_> =
+            groups.into_iter().map(|releases| judge(releases, &measurements, &pins, now)).collect();
+        let mut unchecked = Vec::new();
+        for folder in &given.folders {
+            unchecked.extend(folder::check(folder, &mut outcomes)?);
         }
-        page::report(&outcomes, self.delta)
+        page::report(&Findings { outcomes, damaged, unchecked, pins, delta: self.delta })
     }
 }
 
-/// Everything about the releases of one transcript; each has been checked by itself.
-fn judge(mut releases: Vec<Released>, measurements: &Measurements) -> Outcome {
-    releases.sort_by_key(|one| one.checked.release.value.number);
+/// Everything about the releases of one transcript; each has been checked by itself. `now`
+/// is in seconds since 1970.
+fn judge(
+    mut releases: Vec<Released>,
+    measurements: &Measurements,
+    pins: &Pins,
+    now: u64,
+) -> Outcome {
     let mut failures = Vec::new();
-    let (verdict, evidence_ms) = evidence::appraise(&releases[0], measurements);
-    for check in verdict.failed() {
-        failures.push(format!(
-            "evidence, {}: expected {}, found {}; {}",
-            check.name, check.expected, check.found, check.remedy
-        ));
-    }
-    if releases.iter().any(|one| one.receipt.evidence != releases[0].receipt.evidence) {
-        failures.push("the receipts carry different evidence for one transcript".into());
-    }
+    let (verdict, evidence_ms) = evidence::check(&releases, measurements, now, &mut failures);
+    chain::sort(&mut releases);
     for one in &releases {
         failures.extend(cost::check(one).err());
         failures.extend(read::outputs(one).err());
     }
+    // The transcript names all of them, so they are the same in each receipt.
+    failures.extend(pins.check(&releases[0].checked));
+    let before = failures.len();
     let coverage = chain::check(&releases, &mut failures);
     let replayed = match coverage {
         Coverage::Single => 0,
+        // Without its beginning, a chain cannot be followed.
+        _ if failures.len() > before => 0,
         _ => replay::check(&releases).unwrap_or_else(|failure| {
             failures.push(failure);
             0
         }),
     };
-    Outcome { releases, verdict, evidence_ms, coverage, replayed, failures }
+    Outcome { releases, verdict, evidence_ms, coverage, replayed, models: vec![], failures }
 }

@@ -1,43 +1,78 @@
 //! The chain of what releases rest on, for people and for machines.
 
-use cloister_attestation::{Claims, Platform};
+use std::path::Path;
+
+use cloister_attestation::{Claims, Outcome as CheckOutcome, Platform, Verdict};
+use cloister_party::Role;
 use cloister_protocol::PublicKey;
 use serde_json::{Value, json};
 
-use super::{Outcome, chain::Coverage, cost};
+use super::{Findings, Outcome, chain::Coverage, cost, identities::Pins};
 use crate::{
     error::{Context, Result},
     ui::{self, Page, Report, printable},
+    unit,
 };
 
 const SIMULATED: &str = "SIMULATED PLATFORM: no hardware protected these rows. \
 Whoever ran the enclave could read them all.";
 
-/// The report on all jobs; it holds if everything does.
-pub fn report(outcomes: &[Outcome], delta: f64) -> Result<Report> {
+const DEBUG: &str = "DEBUG ENCLAVE: its memory and console were open to whoever ran it, \
+and any code may have run in it. These rows were not protected.";
+
+/// The report on everything; it holds if all of it does.
+pub fn report(findings: &Findings) -> Result<Report> {
+    let Findings { outcomes, damaged, unchecked, pins, delta } = findings;
     let mut page = Page::new();
     let mut jobs = Vec::new();
     for (place, outcome) in outcomes.iter().enumerate() {
         if place > 0 {
             page = page.blank();
         }
-        page = page.append(one(outcome, delta)?);
-        jobs.push(machine(outcome, delta)?);
+        page = page.append(one(outcome, pins, *delta)?);
+        jobs.push(machine(outcome, pins, *delta)?);
     }
-    let holds = outcomes.iter().all(accepted);
-    let json = json!({ "accepted": holds, "jobs": jobs });
+    if !damaged.is_empty() {
+        if !outcomes.is_empty() {
+            page = page.blank();
+        }
+        page = page.bad("DENIED  receipts that do not hold together");
+        for one in damaged {
+            page = page.bad(format!("  {}: {}", shown(&one.path), one.why));
+        }
+    }
+    if !unchecked.is_empty() {
+        let names = unchecked.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
+        page = page.blank().loud(format!("NOT CHECKED, as nothing vouches for it: {names}"));
+    }
+    let holds = damaged.is_empty() && outcomes.iter().all(accepted);
+    let broken: Vec<_> =
+        damaged.iter().map(|one| json!({ "path": text(&one.path), "why": one.why })).collect();
+    let json = json!({
+        "accepted": holds,
+        "jobs": jobs,
+        "damaged": broken,
+        "unchecked": unchecked.iter().map(|path| text(path)).collect::<Vec<_>>(),
+    });
     Ok(Report { page, json, holds })
+}
+
+/// A path, which somebody else may have named, for a terminal.
+fn shown(path: &Path) -> String {
+    printable(&text(path))
+}
+
+/// A path for machines; JSON has no other bytes than text.
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn accepted(outcome: &Outcome) -> bool {
     outcome.failures.is_empty() && outcome.verdict.accepted()
 }
 
-fn one(outcome: &Outcome, delta: f64) -> Result<Page> {
-    let mut page = head(outcome);
-    if outcome.verdict.platform() == Platform::Simulated {
-        page = page.loud(SIMULATED);
-    }
+fn one(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Page> {
+    let mut page = head(outcome).append(warnings(&outcome.verdict));
     if !accepted(outcome) {
         page = page.blank();
         for failure in &outcome.failures {
@@ -45,7 +80,12 @@ fn one(outcome: &Outcome, delta: f64) -> Result<Page> {
         }
         return Ok(page);
     }
-    Ok(page.blank().append(foundations(outcome, delta)?).blank().append(limits_of_this(outcome)))
+    Ok(page
+        .blank()
+        .append(foundations(outcome, delta)?)
+        .blank()
+        .append(identities(outcome, pins))
+        .append(limits_of_this(outcome)))
 }
 
 fn head(outcome: &Outcome) -> Page {
@@ -65,12 +105,40 @@ fn head(outcome: &Outcome) -> Page {
     }
 }
 
+/// What the platform does not protect, and every rule that the verdict does without:
+/// nothing of the kind passes in silence.
+fn warnings(verdict: &Verdict) -> Page {
+    let mut page = Page::new();
+    if verdict.platform() == Platform::Simulated {
+        page = page.loud(SIMULATED);
+    }
+    if debug(verdict) {
+        page = page.loud(DEBUG);
+    }
+    for check in verdict.opted_out() {
+        page = page.loud(format!(
+            "OPTED OUT of {}: {} Expected {}, found {}.",
+            check.name, check.rule, check.expected, check.found
+        ));
+    }
+    page
+}
+
+/// Whether the evidence is of an enclave in debug mode.
+fn debug(verdict: &Verdict) -> bool {
+    matches!(verdict.claims(), Some(Claims::Nitro(claims)) if claims.debug)
+}
+
+fn passed(verdict: &Verdict) -> usize {
+    verdict.checks().iter().filter(|check| check.outcome == CheckOutcome::Passed).count()
+}
+
 /// What the releases rest on, from the root up.
 fn foundations(outcome: &Outcome, delta: f64) -> Result<Page> {
     let first = &outcome.releases[0].checked;
     let (job, code) = (&first.job.value, &first.code.value);
     let made = ui::time(outcome.evidence_ms / 1000);
-    let checks = outcome.verdict.checks().len();
+    let checks = passed(&outcome.verdict);
     let mut page = Page::new().title("What this rests on");
     if let Some(Claims::Nitro(claims)) = outcome.verdict.claims() {
         let root = hex::encode(&claims.root_sha256[..8]);
@@ -106,25 +174,60 @@ fn foundations(outcome: &Outcome, delta: f64) -> Result<Page> {
         page = page.row("centring", line);
     }
     let epsilon = epsilon(outcome, delta)?;
-    let line = format!("epsilon {epsilon:.4} at delta {delta:e} for each person, by the whole job");
+    let each = unit::for_each(first.datasets.iter().map(|(header, _)| header));
+    let line = format!("epsilon {epsilon:.4} at delta {delta:e} {each}, by the whole job");
     page = page.row("cost", line);
-    Ok(match outcome.coverage {
+    page = match outcome.coverage {
         Coverage::Single => page.row("models", "not replayed: that needs all releases before"),
         _ => page.row(
             "models",
             format!("{} replayed from the released sums, bit for bit", outcome.replayed),
         ),
-    })
+    };
+    for path in &outcome.models {
+        let line = format!("{}, made again from the releases, byte for byte", shown(path));
+        page = page.row("model file", line);
+    }
+    Ok(page)
+}
+
+/// Whose keys these are, if the verifier did not say whose they have to be.
+fn identities(outcome: &Outcome, pins: &Pins) -> Page {
+    let open = pins.open();
+    if open.is_empty() {
+        return Page::new().text("Data, job and code are of those whose enrolments were given.");
+    }
+    let names: Vec<_> = open.iter().map(ToString::to_string).collect();
+    let options: Vec<_> = names.iter().map(|name| format!("--{name}")).collect();
+    let mut page = Page::new().loud(format!(
+        "IDENTITIES WERE NOT CHECKED ({}): anybody can make keys and have a job of their own \
+         accepted. Give enrolments with {}, or compare these keys with those you expect:",
+        names.join(", "),
+        options.join(", ")
+    ));
+    let first = &outcome.releases[0].checked;
+    for role in open {
+        match role {
+            Role::Orchestrator => page = page.row("orchestrator", first.job.signer.id()),
+            Role::Author => page = page.row("author", first.code.signer.id()),
+            _ => {
+                for (header, _) in &first.datasets {
+                    let name = printable(&header.name);
+                    page = page
+                        .row(format!("owner of {name}"), header.owner)
+                        .row(format!("broker of {name}"), header.broker);
+                }
+            }
+        }
+    }
+    page
 }
 
 fn limits_of_this(outcome: &Outcome) -> Page {
-    let page = Page::new().text(
-        "Keys are shown by their ids: compare them with the enrolments (`cloister show`) of \
-         those you expect.",
-    );
     match outcome.coverage {
-        Coverage::Complete => page,
-        _ => page.text("Not all releases of the job were given; the others were not looked at."),
+        Coverage::Complete => Page::new(),
+        _ => Page::new()
+            .text("Not all releases of the job were given; the others were not looked at."),
     }
 }
 
@@ -137,7 +240,7 @@ fn key(key: &PublicKey) -> String {
     key.id().digest().short()
 }
 
-fn machine(outcome: &Outcome, delta: f64) -> Result<Value> {
+fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
     let first = &outcome.releases[0].checked;
     let datasets: Vec<_> = first
         .datasets
@@ -147,6 +250,7 @@ fn machine(outcome: &Outcome, delta: f64) -> Result<Value> {
             json!({
                 "name": header.name,
                 "population": header.population,
+                "unit": unit::name(header),
                 "owner": header.owner.to_string(),
                 "units": manifest.value.units,
                 "broker": grant.signer.id().to_string(),
@@ -160,6 +264,9 @@ fn machine(outcome: &Outcome, delta: f64) -> Result<Value> {
         "failures": outcome.failures,
         "platform": outcome.verdict.platform(),
         "simulated": outcome.verdict.platform() == Platform::Simulated,
+        "debug": debug(&outcome.verdict),
+        "opted_out": outcome.verdict.opted_out().map(|check| check.name).collect::<Vec<_>>(),
+        "checks_passed": passed(&outcome.verdict),
         "evidence": outcome.verdict,
         "evidence_time": ui::time(outcome.evidence_ms / 1000),
         "transcript": first.transcript_id.to_string(),
@@ -169,14 +276,58 @@ fn machine(outcome: &Outcome, delta: f64) -> Result<Value> {
         "component": first.code.value.component.to_hex(),
         "author": first.code.signer.id().to_string(),
         "datasets": datasets,
-        "releases": outcome.releases.iter().map(|r| &r.path).collect::<Vec<_>>(),
+        "releases": outcome.releases.iter().map(|r| text(&r.path)).collect::<Vec<_>>(),
         "releases_verified": if accepted(outcome) { outcome.releases.len() } else { 0 },
         "of": first.release.value.of,
         "complete": outcome.coverage == Coverage::Complete,
         "models_replayed": outcome.replayed,
+        "models": outcome.models.iter().map(|path| text(path)).collect::<Vec<_>>(),
+        "identities_checked": pins.open().is_empty(),
+        "roles_not_checked": pins.open().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "cost_pico_rho": first.job.value.cost,
         "epsilon": epsilon(outcome, delta)?,
         "delta": delta,
         "last_accuracy": accuracy,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cloister_attestation::{
+        Binding, Clock, Freshness,
+        nitro::{self, DebugReference, Expectations, ReferenceValues, Roots},
+    };
+    use cloister_simulated::{LEAF_LIFETIME, Pcrs, UnixTime, Vendor};
+
+    use super::*;
+
+    #[test]
+    fn a_debug_enclave_is_never_accepted_in_silence() {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+        let vendor = Vendor::generate(now).unwrap();
+        let attester = vendor.leaf(now, LEAF_LIFETIME).unwrap();
+        // Registers that are not given are zero, as those of an enclave in debug mode.
+        let ms = now.as_secs() * 1000;
+        let evidence = attester.document(&[7; 64], None, &Pcrs::new(), ms).unwrap();
+        let reference = DebugReference::new("staging", nitro::Pcrs::new()).unwrap();
+        let verdict = nitro::verify(
+            &evidence,
+            &Expectations {
+                roots: Roots::simulated(vendor.root_der()).unwrap(),
+                clock: Clock::at(now),
+                freshness: Freshness::WithinBinding,
+                binding: Binding::Exactly([7; 64]),
+                reference: ReferenceValues::debug_only(reference),
+            },
+        );
+        assert!(verdict.accepted() && debug(&verdict), "{verdict}");
+        let page = warnings(&verdict).render();
+        assert!(page.contains("DEBUG ENCLAVE"), "{page}");
+        for name in ["root.pinned", "debug", "pcrs.image"] {
+            assert!(page.contains(&format!("OPTED OUT of {name}: ")), "{page}");
+        }
+        assert_eq!(passed(&verdict), verdict.checks().len() - 3);
+    }
 }

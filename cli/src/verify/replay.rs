@@ -1,10 +1,10 @@
 //! The released models, computed again from the released sums.
 //!
 //! The server's step is post-processing with fixed arithmetic, so whoever has the
-//! noised sums gets the same models bit for bit. The first model is not in a release;
-//! first-party trainers begin at zero, and so does the replay.
+//! noised sums gets the same models bit for bit. They begin from the first model, which the
+//! code's `init` made from the job's parameters and the first release says.
 
-use cloister_privacy::{Gate, NoisySum, Server, ServerState};
+use cloister_privacy::{Gate, NoisySum, Server};
 use cloister_protocol::release::{Release, Stage};
 
 use super::read::Released;
@@ -15,7 +15,8 @@ pub fn check(releases: &[Released]) -> Result<usize, String> {
     let step = first.checked.job.value.server;
     let server = Server::new(step.rate, step.momentum, step.average_last);
     let server = server.map_err(|error| format!("the job's server step: {error}"))?;
-    let mut state: Option<ServerState> = None;
+    let mut model =
+        server.start(&first_model(first)?).map_err(|error| format!("replay: {error}"))?;
     let mut replayed = 0;
     for one in releases {
         let release = &one.checked.release.value;
@@ -23,12 +24,6 @@ pub fn check(releases: &[Released]) -> Result<usize, String> {
         match release.stage {
             Stage::Centring => same(one, release, "centre", &mean)?,
             Stage::Round(round) => {
-                let mut model = match state.take() {
-                    Some(model) => model,
-                    None => server
-                        .start(&vec![0.0; mean.len()])
-                        .map_err(|error| format!("replay: {error}"))?,
-                };
                 model.apply(&mean).map_err(|error| {
                     format!("release {}: the sum cannot be replayed: {error}", release.number)
                 })?;
@@ -37,11 +32,23 @@ pub fn check(releases: &[Released]) -> Result<usize, String> {
                     same(one, release, "final_model", &model.averaged())?;
                 }
                 replayed += 1;
-                state = Some(model);
             }
         }
     }
     Ok(replayed)
+}
+
+/// The model that the rounds begin from. Code makes it in singles.
+fn first_model(first: &Released) -> Result<Vec<f32>, String> {
+    let number = first.checked.release.value.number;
+    let model = first.tensors.f64s("first_model").ok_or_else(|| lacks(number, "first_model"))?;
+    #[expect(clippy::cast_possible_truncation, reason = "compared with the double it came from")]
+    let singles: Vec<f32> = model.iter().map(|number| *number as f32).collect();
+    let exact = |(single, double): (&f32, &f64)| f64::from(*single).to_bits() == double.to_bits();
+    if !singles.iter().zip(model).all(exact) {
+        return Err(format!("release {number}: the first model is not of finite singles"));
+    }
+    Ok(singles)
 }
 
 /// The mean that follows from the released sum.

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use cloister_privacy::{Gate as Grid, NoisySum, Server, Zcdp};
+use cloister_party::{Home, NewParty, Role as PartyRole};
+use cloister_privacy::Zcdp;
 use cloister_protocol::{
     Digest, Id, Signed, SigningKey,
     code::{CodeManifest, WORLD},
@@ -10,19 +11,20 @@ use cloister_protocol::{
     grant::Grant,
     hpke,
     job::{
-        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule,
-        ServerStep,
+        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, PublicSet, Recipients,
+        Schedule, ServerStep,
     },
-    release::{DatasetProof, Output, Receipt, Release, Stage, tensors_digest},
-    transcript::{Nonce, Transcript},
+    release::{DatasetProof, Receipt, Release, Stage, tensors_digest},
+    transcript::{Nonce, Transcript, TranscriptId},
 };
-use cloister_simulated::{LEAF_LIFETIME, Pcrs, UnixTime, Vendor, pcr};
-use safetensors::{Dtype, tensor::TensorView};
+use cloister_simulated::{Attester, LEAF_LIFETIME, Pcrs, UnixTime, Vendor, pcr};
 use serde_bytes::{ByteArray, ByteBuf};
 
-const UNITS: u64 = 100;
-const STEPS: u64 = 1024;
+use super::tensors::{STEPS, Tensor, UNITS, file, model_file, stages};
+
 const SIGMA: u64 = 20_000;
+/// 2026-01-01, when the evidence is made unless something else is asked for.
+const THEN: u64 = 1_767_225_600;
 
 /// What an enclave that is not ours, or a thief of its key, might do.
 #[derive(Default)]
@@ -41,11 +43,42 @@ pub struct Tampering {
     pub job_cost: bool,
     /// A release after one that is not there.
     pub previous: bool,
-    /// A tensor too many.
-    pub outputs: bool,
+    /// A tensor in the file that the release does not declare.
+    pub undeclared: bool,
+    /// A tensor that the release declares, and that no release of a job has.
+    pub extra: bool,
+    /// A first model that is not of singles.
+    pub first_model: bool,
+    /// Nonces of a broker that has nothing to do with the data.
+    pub nonces: bool,
+    /// A broker that is not its owner's.
+    pub broker: bool,
+    /// A job that had ended when the evidence was made.
+    pub expired: bool,
+    /// When the evidence says it was made, in seconds since 1970.
+    pub made: Option<u64>,
+    /// What evidence release 1 carries.
+    pub evidence: Evidence,
+    /// Datasets whose unit is a column.
+    pub people: bool,
 }
 
-/// A folder with `measurements.toml` and `results/` of three releases.
+/// The evidence in one receipt of several.
+#[derive(Default, PartialEq, Eq)]
+pub enum Evidence {
+    /// That of the others.
+    #[default]
+    Same,
+    /// The same document, signed once more.
+    SignedAgain,
+    /// The same document with a signature that does not verify.
+    Unsigned,
+    /// A document of a second later.
+    Later,
+}
+
+/// A folder with `measurements.toml`, the homes `hospital`, `lab` and `author`, and
+/// `results/` of three releases and the model.
 pub struct Chain(tempfile::TempDir);
 
 fn key() -> SigningKey {
@@ -72,19 +105,30 @@ impl Chain {
     /// Makes the releases.
     pub fn make(tampering: &Tampering) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let keys = Keys { owner: key(), broker: key(), enclave: key() };
-        let proof = dataset(&keys);
+        let party = |name, role| party(folder.path(), name, role);
+        let hospital = party("hospital", PartyRole::Owner);
+        let (lab, author) =
+            (party("lab", PartyRole::Orchestrator), party("author", PartyRole::Author));
+        let keys = Keys {
+            owner: hospital.signing_key().unwrap(),
+            broker: if tampering.broker { key() } else { hospital.broker_key().unwrap() },
+            enclave: key(),
+        };
+        let proof = dataset(&keys, tampering);
         let manifest = proof.check().unwrap();
-        let code = Signed::sign(&code(), &key()).unwrap();
+        let code = Signed::sign(&code(), &author.signing_key().unwrap()).unwrap();
         let job = job(&keys, manifest.id, code.open_by_anyone().unwrap().id, tampering);
         let server = job.server;
-        let signed_job = Signed::sign(&job, &key()).unwrap();
+        let signed_job = Signed::sign(&job, &lab.signing_key().unwrap()).unwrap();
         let job_id = signed_job.open_by_anyone().unwrap().id;
         let transcript = Transcript {
             version: 1,
             role: JobRole::Both,
             suite: hpke::SUITE.into(),
-            nonces: BTreeMap::from([(keys.broker.id(), Nonce(ByteArray::new([7; 32])))]),
+            nonces: BTreeMap::from([(
+                if tampering.nonces { key().id() } else { keys.broker.id() },
+                Nonce(ByteArray::new([7; 32])),
+            )]),
             hpke_key: ByteBuf::from(vec![1; hpke::PUBLIC_KEY_LEN]),
             signing_key: *keys.enclave.public(),
             job: job_id,
@@ -93,7 +137,8 @@ impl Chain {
             policies: vec![Digest::of("policy", &[])],
         };
         let id = transcript.id();
-        let evidence = evidence(folder.path(), &id, tampering);
+        let platform = Platform::new(folder.path(), tampering);
+        let evidence = platform.evidence(&id, 0, tampering);
         let grant = Grant {
             grant: ByteArray::new([3; 16]),
             transcript: id,
@@ -109,9 +154,12 @@ impl Chain {
         for (number, (stage, mut tensors)) in (0..).zip(stages(&server, tampering)) {
             let centring = stage == Stage::Centring;
             let gate = if centring { Gate { clip: 8.0, ..job.gate } } else { job.gate };
-            let mut outputs = tensors.iter().map(Tensor::output).collect::<Vec<_>>();
-            if tampering.outputs && number == 1 {
-                outputs.pop();
+            if tampering.extra && number == 1 {
+                tensors.push(Tensor::floats("rows", &[0.5], false));
+            }
+            let outputs = tensors.iter().map(Tensor::output).collect::<Vec<_>>();
+            if tampering.undeclared && number == 1 {
+                tensors.push(Tensor::floats("rows", &[0.5], false));
             }
             tensors.sort_by(|a, b| a.name.cmp(b.name));
             let file = file(&tensors);
@@ -137,9 +185,19 @@ impl Chain {
             };
             let signed = Signed::sign(&release, &keys.enclave).unwrap();
             previous = Some(signed.open_by_anyone().unwrap().id);
+            let evidence = match tampering.evidence {
+                Evidence::SignedAgain if number == 1 => platform.evidence(&id, 0, tampering),
+                Evidence::Later if number == 1 => platform.evidence(&id, 1000, tampering),
+                Evidence::Unsigned if number == 1 => {
+                    let mut bytes = evidence.clone();
+                    *bytes.last_mut().unwrap() ^= 1;
+                    bytes
+                }
+                _ => evidence.clone(),
+            };
             let receipt = Receipt::new(
                 signed,
-                evidence.clone(),
+                evidence,
                 transcript.to_bytes(),
                 signed_job.clone(),
                 code.clone(),
@@ -150,6 +208,9 @@ impl Chain {
             fs::write(stem.with_extension("receipt"), receipt.to_bytes()).unwrap();
             fs::write(stem.with_extension("safetensors"), file).unwrap();
         }
+        let results = folder.path().join("results");
+        fs::write(results.join("job.cloister"), signed_job.as_bytes()).unwrap();
+        fs::write(results.join("model.safetensors"), model_file(&server, &job_id)).unwrap();
         Self(folder)
     }
 }
@@ -160,7 +221,19 @@ struct Keys {
     enclave: SigningKey,
 }
 
-fn dataset(keys: &Keys) -> DatasetProof {
+/// The home of a new party.
+fn party(folder: &Path, name: &str, role: PartyRole) -> Home {
+    let owner = role == PartyRole::Owner;
+    let party = NewParty {
+        role,
+        name: name.parse().unwrap(),
+        address: owner.then(|| "https://127.0.0.1:7101".parse().unwrap()),
+        population: owner.then(|| "people".into()),
+    };
+    Home::create(&folder.join(name), &party).unwrap()
+}
+
+fn dataset(keys: &Keys, tampering: &Tampering) -> DatasetProof {
     let column = |name: &str, role| Column {
         name: name.into(),
         role,
@@ -169,6 +242,10 @@ fn dataset(keys: &Keys) -> DatasetProof {
         upper: Some(1.0),
         typical: None,
     };
+    let mut columns = vec![column("x", Role::Feature), column("y", Role::Label)];
+    if tampering.people {
+        columns.push(column("id", Role::Unit));
+    }
     let header = HeaderCore {
         version: 1,
         dataset: ByteArray::new([1; 16]),
@@ -176,8 +253,8 @@ fn dataset(keys: &Keys) -> DatasetProof {
         owner: keys.owner.id(),
         broker: keys.broker.id(),
         population: "people".into(),
-        unit: Unit::Row,
-        columns: vec![column("x", Role::Feature), column("y", Role::Label)],
+        unit: if tampering.people { Unit::Column("id".into()) } else { Unit::Row },
+        columns,
     };
     let manifest = DatasetManifest {
         header: header.digest(),
@@ -233,99 +310,41 @@ fn job(
         cost: if tampering.job_cost { cost - 1 } else { cost },
         seed: 0,
         recipients: Recipients::Anyone,
-        public_set: None,
-        not_after: 0,
+        public_set: Some(PublicSet { digest: Digest::of("public-set", &[]), length: 1 }),
+        not_after: tampering.made.unwrap_or(THEN) - u64::from(tampering.expired),
     }
 }
 
-/// Evidence of a simulated enclave long ago, and the measurements that approve it.
-fn evidence(
-    folder: &Path,
-    transcript: &cloister_protocol::transcript::TranscriptId,
-    tampering: &Tampering,
-) -> Vec<u8> {
-    // 2026-01-01: no leaf of that day is valid when this test runs.
-    let then = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
-    let vendor = Vendor::generate(then).unwrap();
-    let image = pcr(b"image");
-    let measurements = format!(
-        "[[simulated]]\nname = \"test enclave\"\nroot = '''\n{}'''\n[simulated.pcrs]\n0 = \"{}\"\n",
-        vendor.root_pem(),
-        hex::encode(image)
-    );
-    fs::write(folder.join("measurements.toml"), measurements).unwrap();
-    let attester = vendor.leaf(then, LEAF_LIFETIME).unwrap();
-    let mut binding = *transcript.digest().as_bytes();
-    binding[0] ^= u8::from(tampering.binding);
-    let pcrs = Pcrs::from([(0, image), (1, pcr(b"kernel")), (2, pcr(b"application"))]);
-    attester.document(&binding, None, &pcrs, then.as_secs() * 1000 + 123).unwrap()
+/// A simulated enclave of long ago.
+struct Platform {
+    attester: Attester,
+    pcrs: Pcrs,
+    made: u64,
 }
 
-struct Tensor {
-    name: &'static str,
-    dtype: Dtype,
-    bytes: Vec<u8>,
-}
-
-impl Tensor {
-    fn sums(values: &[i64]) -> Self {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self { name: "noised_sum", dtype: Dtype::I64, bytes }
+impl Platform {
+    /// Makes it, and the measurements that approve it.
+    fn new(folder: &Path, tampering: &Tampering) -> Self {
+        // No leaf of that day is valid when this test runs.
+        let made = tampering.made.unwrap_or(THEN);
+        let then = UnixTime::since_unix_epoch(Duration::from_secs(made));
+        let vendor = Vendor::generate(then).unwrap();
+        let image = pcr(b"image");
+        let measurements = format!(
+            "[[simulated]]\nname = \"test enclave\"\nroot = '''\n{}'''\n[simulated.pcrs]\n0 = \"{}\"\n",
+            vendor.root_pem(),
+            hex::encode(image)
+        );
+        fs::write(folder.join("measurements.toml"), measurements).unwrap();
+        let pcrs = Pcrs::from([(0, image), (1, pcr(b"kernel")), (2, pcr(b"application"))]);
+        Self { attester: vendor.leaf(then, LEAF_LIFETIME).unwrap(), pcrs, made }
     }
 
-    fn floats(name: &'static str, values: &[f64], tampered: bool) -> Self {
-        let mut bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        // The last bit of the first number.
-        bytes[0] ^= u8::from(tampered);
-        Self { name, dtype: Dtype::F64, bytes }
+    /// Evidence over a transcript, made so many milliseconds after the first.
+    fn evidence(&self, transcript: &TranscriptId, after_ms: u64, tampering: &Tampering) -> Vec<u8> {
+        let mut binding = *transcript.digest().as_bytes();
+        binding[0] ^= u8::from(tampering.binding);
+        let ms = self.made * 1000 + 123 + after_ms;
+        self.attester.document(&binding, None, &self.pcrs, ms).unwrap()
     }
-
-    fn output(&self) -> Output {
-        let dtype = format!("{:?}", self.dtype);
-        Output { name: self.name.into(), dtype, shape: vec![self.bytes.len() as u64 / 8] }
-    }
-}
-
-fn file(tensors: &[Tensor]) -> Vec<u8> {
-    let view = |t: &Tensor| {
-        let shape = vec![t.bytes.len() / 8];
-        // The view borrows the bytes, which outlive it.
-        (t.name.to_owned(), (t.dtype, shape, t.bytes.clone()))
-    };
-    let owned: Vec<_> = tensors.iter().map(view).collect();
-    let views = owned.iter().map(|(name, (dtype, shape, bytes))| {
-        (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-    });
-    safetensors::serialize(views, None).unwrap()
-}
-
-/// What the three releases hold: centring and two rounds.
-fn stages(step: &ServerStep, tampering: &Tampering) -> Vec<(Stage, Vec<Tensor>)> {
-    let mean = |clip, sum: &[i64]| {
-        let grid = Grid::new(clip, STEPS, sum.len()).unwrap();
-        NoisySum::from_released(grid, sum.to_vec()).unwrap().mean(UNITS).unwrap()
-    };
-    let server = Server::new(step.rate, step.momentum, step.average_last).unwrap();
-    let mut state = server.start(&[0.0; 2]).unwrap();
-    let centre = [4321];
-    let mut stages = vec![(
-        Stage::Centring,
-        vec![
-            Tensor::sums(&centre),
-            Tensor::floats("centre", &mean(8.0, &centre), tampering.centre),
-        ],
-    )];
-    for (round, sum) in [(1, [12_345, -777]), (2, [-999, 31_415])] {
-        state.apply(&mean(0.5, &sum)).unwrap();
-        let tampered = tampering.model && round == 1;
-        let mut tensors =
-            vec![Tensor::sums(&sum), Tensor::floats("model", state.model(), tampered)];
-        if round == 2 {
-            let averaged = state.averaged();
-            tensors.push(Tensor::floats("final_model", &averaged, tampering.final_model));
-        }
-        tensors.push(Tensor::floats("accuracy", &[0.75], false));
-        stages.push((Stage::Round(round), tensors));
-    }
-    stages
 }

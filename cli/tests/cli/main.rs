@@ -3,5 +3,7 @@
 mod chain;
 mod errors;
 mod owner;
+mod pins;
 mod program;
+mod tensors;
 mod verify;

@@ -1,9 +1,13 @@
 //! `cloister verify`, on releases made as an enclave makes them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use super::{
-    chain::{Chain, Tampering},
+    chain::{Chain, Evidence, Tampering},
     program::{fails, json, run, works},
 };
 
@@ -29,9 +33,12 @@ fn a_whole_job_is_accepted_and_loudly_simulated() {
     assert!(page.contains("SIMULATED PLATFORM"), "{page}");
     assert!(page.contains("2 replayed from the released sums, bit for bit"), "{page}");
     assert!(page.contains("checks passed as of that time"), "{page}");
+    assert!(page.contains("OPTED OUT of root.pinned"), "{page}");
     let object = json(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
     let job = &object["jobs"][0];
     assert_eq!((&object["accepted"], &job["simulated"]), (&true.into(), &true.into()));
+    assert_eq!(job["opted_out"], serde_json::json!(["root.pinned"]));
+    assert_eq!(job["debug"], false);
     assert_eq!((&job["complete"], &job["releases_verified"]), (&true.into(), &3.into()));
     let epsilon = job["epsilon"].as_f64().unwrap();
     assert!(epsilon > 0.0 && epsilon.is_finite());
@@ -44,6 +51,7 @@ fn one_release_can_be_checked_by_itself_and_a_beginning_in_order() {
     let page = works(chain.path(), &one);
     assert!(page.contains("release 2 of 3, by itself") && page.contains("not replayed"), "{page}");
     chain.remove("release-002");
+    fs::remove_file(chain.path().join("results/model.safetensors")).unwrap();
     let job = &verify(chain.path(), &[])["jobs"][0];
     assert_eq!((&job["accepted"], &job["complete"]), (&true.into(), &false.into()));
     assert_eq!(job["models_replayed"], 1);
@@ -100,11 +108,142 @@ fn releases_of_another_run_are_not_mixed_in() {
 }
 
 #[test]
-fn tensors_that_were_not_declared_are_denied() {
+fn tensors_that_no_release_has_are_denied() {
     denied(
-        &Tampering { outputs: true, ..Tampering::default() },
+        &Tampering { undeclared: true, ..Tampering::default() },
         "other tensors than were declared",
     );
+    denied(&Tampering { extra: true, ..Tampering::default() }, "[release-outputs]");
+}
+
+#[test]
+fn rounds_begin_from_the_released_first_model() {
+    // The honest one is not zero. A changed one gives other models.
+    denied(&Tampering { first_model: true, ..Tampering::default() }, "of finite singles");
+}
+
+#[test]
+fn nonces_of_strangers_are_denied() {
+    denied(&Tampering { nonces: true, ..Tampering::default() }, "[transcript-nonces]");
+}
+
+#[test]
+fn evidence_of_a_time_when_nothing_was_granted_is_denied() {
+    denied(&Tampering { expired: true, ..Tampering::default() }, "nothing is granted for the job");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let made = |made| Tampering { made: Some(made), ..Tampering::default() };
+    denied(&made(now + 600), "still to come");
+    let chain = Chain::make(&made(now + 200));
+    works(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+}
+
+#[test]
+fn receipts_of_one_run_carry_one_document_however_it_is_signed() {
+    let with = |evidence| Tampering { evidence, ..Tampering::default() };
+    let chain = Chain::make(&with(Evidence::SignedAgain));
+    works(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+    denied(&with(Evidence::Unsigned), "release 1: evidence, cose.signature");
+    denied(&with(Evidence::Later), "different evidence for one transcript");
+}
+
+#[test]
+fn the_model_that_people_use_is_made_again_and_compared() {
+    let chain = Chain::make(&Tampering::default());
+    let trust = ["verify", "results", "--trust", "measurements.toml"];
+    let object = json(chain.path(), &trust);
+    assert_eq!(object["jobs"][0]["models"][0], "results/model.safetensors");
+    assert_eq!(object["unchecked"], serde_json::json!([]));
+    let page = works(chain.path(), &trust);
+    assert!(page.contains("results/model.safetensors, made again from the releases"), "{page}");
+
+    let path = chain.path().join("results/model.safetensors");
+    let honest = fs::read(&path).unwrap();
+    let other = Chain::make(&Tampering::default());
+    let of_another = fs::read(other.path().join("results/model.safetensors")).unwrap();
+    let mut last_bit = honest.clone();
+    *last_bit.last_mut().unwrap() ^= 1;
+    let longer = [&honest[..], &[0]].concat();
+    for wrong in [last_bit, longer, of_another, vec![]] {
+        fs::write(&path, wrong).unwrap();
+        let ran = run(chain.path(), &trust);
+        assert_eq!(ran.code, 1, "{}", ran.out);
+        assert!(ran.out.starts_with("DENIED"), "{}", ran.out);
+        assert!(ran.out.contains("is not the model of these releases"), "{}", ran.out);
+    }
+    // A receipt of its name does not make it a release's tensors.
+    fs::copy(chain.path().join("results/release-001.receipt"), path.with_extension("receipt"))
+        .unwrap();
+    fs::copy(chain.path().join("results/release-001.safetensors"), &path).unwrap();
+    assert_eq!(run(chain.path(), &trust).code, 1);
+    fs::remove_file(path.with_extension("receipt")).unwrap();
+    fs::write(&path, honest).unwrap();
+    works(chain.path(), &trust);
+
+    // Without all releases there is no saying whose it is.
+    chain.remove("release-002");
+    let ran = run(chain.path(), &trust);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("cannot be checked: that needs all 3 releases"), "{}", ran.out);
+}
+
+#[test]
+fn what_was_not_checked_is_named() {
+    let chain = Chain::make(&Tampering::default());
+    for name in ["notes.txt", "best.safetensors"] {
+        fs::write(chain.path().join("results").join(name), b"x").unwrap();
+    }
+    fs::write(chain.path().join("results/job.cloister"), b"another job").unwrap();
+    let page = works(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+    let line = page.lines().find(|line| line.starts_with("NOT CHECKED")).unwrap();
+    for name in ["best.safetensors", "job.cloister", "notes.txt"] {
+        assert!(line.contains(name), "{line}");
+    }
+    let object = json(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+    assert_eq!(object["unchecked"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_damaged_receipt_is_one_failure_among_releases_that_were_judged() {
+    let chain = Chain::make(&Tampering::default());
+    fs::write(chain.path().join("results/release-002.receipt"), b"junk").unwrap();
+    let trust = ["verify", "results", "--trust", "measurements.toml"];
+    let ran = run(chain.path(), &[&trust[..], &["--json"]].concat());
+    assert_eq!((ran.code, ran.err.as_str()), (1, ""));
+    let object: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(object["accepted"], false);
+    assert_eq!(object["damaged"][0]["path"], "results/release-002.receipt");
+    assert_eq!(object["jobs"][0]["releases"].as_array().unwrap().len(), 2);
+    // Nothing but errors still says the errors.
+    let ran = run(chain.path(), &[&trust[..], &["--quiet"]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("release-002.receipt: not a receipt"), "{}", ran.err);
+}
+
+#[test]
+fn a_receipt_under_two_names_is_one_release() {
+    let chain = Chain::make(&Tampering::default());
+    for extension in ["receipt", "safetensors"] {
+        let of = |stem| chain.path().join(format!("results/{stem}.{extension}"));
+        fs::copy(of("release-001"), of("copy")).unwrap();
+    }
+    let object = json(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+    assert_eq!(object["jobs"][0]["releases_verified"], 3);
+    let two = ["verify", "results/copy.receipt", "results/release-001.receipt"];
+    let page = works(chain.path(), &[&two[..], &["--trust", "measurements.toml"]].concat());
+    assert!(page.contains("release 2 of 3, by itself"), "{page}");
+}
+
+#[test]
+fn a_cost_of_rows_is_not_called_one_of_people() {
+    for (people, words, unit) in
+        [(false, "for each row (NOT each person)", "row"), (true, "for each person", "column id")]
+    {
+        let chain = Chain::make(&Tampering { people, ..Tampering::default() });
+        let page = works(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+        assert!(page.contains(words), "{page}");
+        let object = json(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+        assert_eq!(object["jobs"][0]["datasets"][0]["unit"], unit);
+    }
 }
 
 #[test]
@@ -130,8 +269,11 @@ fn any_flipped_byte_is_denied() {
 fn what_is_given_has_to_be_there() {
     let chain = Chain::make(&Tampering::default());
     fs::remove_file(chain.path().join("results/release-000.safetensors")).unwrap();
-    let (code, line) = fails(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
-    assert!(code == 1 && line.contains("release-000.safetensors"), "{line}");
+    let ran = run(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+    assert!(ran.code == 1 && ran.out.contains("release-000.safetensors"), "{}", ran.out);
+    let missing = ["verify", "missing.receipt", "--trust", "measurements.toml"];
+    let (code, line) = fails(chain.path(), &missing);
+    assert!(code == 1 && line.contains("missing.receipt"), "{line}");
     let (code, line) = fails(chain.path(), &["verify", "results", "--trust", "results"]);
     assert!(line.contains("results"), "{code} {line}");
     fs::write(chain.path().join("empty.toml"), "").unwrap();

@@ -88,8 +88,10 @@ fn kept(job: &Job, plan: &Plan) -> u64 {
 
 /// Refuses a job whose releases are larger than a file, or all together than the memory.
 pub(super) fn check(job: &Job, plan: &Plan) -> Result<(), Refused> {
-    // The last release has three vectors of the model's size, the others two.
-    let largest = file_bound(plan.dimension(), 3);
+    // The last release has three vectors of the model's size, the first one more than the
+    // others, which have two.
+    let vectors = if job.releases() == 1 { 4 } else { 3 };
+    let largest = file_bound(plan.dimension(), vectors);
     let all = file_bound(plan.dimension(), 2).saturating_mul(u64::from(job.releases()));
     let iterates = file_bound(plan.dimension(), 1).saturating_mul(u64::from(plan.average_last()));
     for (what, found, limit) in [

@@ -95,15 +95,20 @@ pub fn run<R: CryptoRng>(
     outlet: &mut impl Outlet,
 ) -> ControlFlow<()> {
     let mut number = 0;
+    let mut state = plan.start();
+    // Public: the code made it from the job's parameters, before any row was there. Whoever
+    // replays the rounds begins from it.
+    let mut first_model = Some(Tensor::floats("first_model", state.model().to_vec()));
     let mut centre = vec![0.0; plan.shape.features.len()];
     if let Some(centring) = &plan.centring {
         let sum = sum_of_means(&centring.gate, &units);
         let noised = noise(sum, &centring.noise, rng, 0);
         centre = plan.mean(&noised);
-        let tensors = vec![
+        let mut tensors = vec![
             Tensor::integers("noised_sum", noised.values().to_vec()),
             Tensor::floats("centre", centre.clone()),
         ];
+        tensors.extend(first_model.take());
         let (gate, cost) = (centring.declared(&plan.declared), centring.cost);
         outlet.release(Output { number, stage: Stage::Centring, gate, cost, tensors })?;
         number += 1;
@@ -112,7 +117,6 @@ pub fn run<R: CryptoRng>(
     standardise.apply(&mut units);
     let public = plan.public.as_ref().map(|public| standardise.applied(public));
 
-    let mut state = plan.start();
     for round in 1..=plan.rounds {
         let model = state.model_f32();
         let sum = sum_of_updates(&plan.gate, pools, round, &model, &units);
@@ -122,6 +126,7 @@ pub fn run<R: CryptoRng>(
             Tensor::integers("noised_sum", noised.values().to_vec()),
             Tensor::floats("model", state.model().to_vec()),
         ];
+        tensors.extend(first_model.take());
         let mut scored = state.model_f32();
         if round == plan.rounds {
             tensors.push(Tensor::floats("final_model", state.averaged()));
