@@ -34,7 +34,7 @@ pub enum CborError {
     #[error("a map with a key that is neither a number, nor text, nor bytes")]
     Key,
     /// Deterministic CBOR, but not what its type is written as.
-    #[error("not written as its type is: a tag, a number of another kind, or null for nothing")]
+    #[error("not written as its type is: a tag, or null where nothing is written, or the reverse")]
     OtherForm,
     /// Deterministic CBOR of some other shape.
     #[error("not of the expected shape: {0}")]
@@ -167,7 +167,6 @@ mod tests {
         }
         assert_eq!(decode(b"\xa0", 9), Ok(Optional { a: None }));
         assert_eq!(decode::<Optional>(b"\xa1\x61a\xf6", 9), Err(CborError::OtherForm));
-        assert_eq!(decode::<f64>(b"\x05", 9), Err(CborError::OtherForm), "an integer");
     }
 
     #[test]
