@@ -247,6 +247,13 @@ impl<T> Clone for Signed<T> {
     }
 }
 
+/// For the kinds that hold a secret.
+impl<T> zeroize::Zeroize for Signed<T> {
+    fn zeroize(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
 impl<T> PartialEq for Signed<T> {
     fn eq(&self, other: &Self) -> bool {
         self.bytes == other.bytes
