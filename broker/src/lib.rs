@@ -10,6 +10,7 @@
 //! | [`policy`] | what an owner allows: TOML, its signed form, and in words |
 //! | [`appraise`] | the decision, and every reason to refuse |
 //! | [`ledger`] | nonces, the chained log, budgets, grants made |
+//! | [`lock`] | one broker for each home |
 //! | [`vault`] | keys and proofs of sealed datasets, approvals, the policy, in the owner's home |
 //! | [`broker`] | the two requests, from bytes to bytes |
 //! | [`service`] | the same over HTTPS |
@@ -19,6 +20,7 @@
 pub mod appraise;
 pub mod broker;
 pub mod ledger;
+pub mod lock;
 pub mod policy;
 pub mod service;
 pub mod vault;
@@ -28,5 +30,6 @@ mod scene;
 
 pub use broker::{Broker, BrokerError};
 pub use ledger::Ledger;
+pub use lock::HomeLock;
 pub use policy::Policy;
 pub use vault::Vault;

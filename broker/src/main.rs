@@ -5,7 +5,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use cloister_broker::{
-    Broker, Vault,
+    Broker, HomeLock, Vault,
     service::{self, Surroundings, System},
 };
 use cloister_party::{Home, Role, Server};
@@ -53,6 +53,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
     }
     let home = Home::open_as(&arguments.home, Role::Owner)?;
+    // Until the process ends.
+    let _lock = HomeLock::take(home.path())?;
     let broker =
         Broker::open(Vault::new(home.path()), *home.id(), home.broker_key()?, System.now())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -56,6 +56,8 @@ pub(crate) struct Scene {
     pub holds_keys: bool,
     pub nonce: Nonce,
     pub nonce_state: NonceState,
+    /// Whether the job was granted in another transcript already.
+    pub paid_before: bool,
     pub pcrs: Pcrs,
     pub evidence_time: u64,
     /// Applied after ids are filled in and before the job is signed.
@@ -189,6 +191,7 @@ impl Scene {
             holds_keys: true,
             nonce: Nonce(ByteArray::new([9; 32])),
             nonce_state: NonceState::Open { until: NOW },
+            paid_before: false,
             evidence_time: NOW,
             change_job: |_| (),
             change_transcript: |_| (),

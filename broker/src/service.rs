@@ -22,10 +22,12 @@ use axum::{
 };
 use cloister_party::{Cbor, Peer, Refused, Role, reply};
 use cloister_protocol::{
-    brokering::{Challenge, ChallengeRequest, GrantRequest, REQUEST_LIMIT},
+    brokering::{CHALLENGE_LIMIT, Challenge, ChallengeRequest, GrantRequest, REQUEST_LIMIT},
     transcript::Nonce,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteArray;
+use tokio::sync::Semaphore;
 
 use crate::broker::{Broker, BrokerError, Fault, Status};
 
@@ -46,22 +48,28 @@ pub trait Surroundings: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
+/// How many requests are read at once: reading checks every byte of a body, and must
+/// keep neither the connections of others waiting nor all processors busy.
+const READERS: usize = 2;
+
 #[derive(Clone)]
 struct Shared {
     /// One request at a time: the decision and its transaction see the same ledger.
     broker: Arc<Mutex<Broker>>,
+    readers: Arc<Semaphore>,
     surroundings: Arc<dyn Surroundings>,
 }
 
 /// The broker's routes, for [`cloister_party::Server`].
 pub fn router(broker: Broker, surroundings: impl Surroundings) -> Router {
     let broker = Arc::new(Mutex::new(broker));
-    let shared = Shared { broker, surroundings: Arc::new(surroundings) };
+    let readers = Arc::new(Semaphore::new(READERS));
+    let shared = Shared { broker, readers, surroundings: Arc::new(surroundings) };
+    let limit = DefaultBodyLimit::max;
     Router::new()
-        .route("/v1/challenge", post(challenge))
-        .route("/v1/grant", post(grant))
+        .route("/v1/challenge", post(challenge).layer(limit(CHALLENGE_LIMIT)))
+        .route("/v1/grant", post(grant).layer(limit(REQUEST_LIMIT)))
         .route("/v1/status", get(status))
-        .layer(DefaultBodyLimit::max(REQUEST_LIMIT))
         .with_state(shared)
 }
 
@@ -71,12 +79,14 @@ async fn challenge(
     body: Bytes,
 ) -> Result<Cbor<Challenge>, Refused> {
     require_host(&peer)?;
-    let request: ChallengeRequest = reply::read_cbor(&body, REQUEST_LIMIT)?;
+    let request: ChallengeRequest = shared.read(body, CHALLENGE_LIMIT).await?;
+    let caller = *peer.id();
     let challenge = shared
         .run("challenge", &peer, move |broker, surroundings| {
             let mut nonce = [0; 32];
             surroundings.random(&mut nonce)?;
-            broker.challenge(&request, Nonce(ByteArray::new(nonce)), surroundings.now())
+            let nonce = Nonce(ByteArray::new(nonce));
+            broker.challenge(&request, &caller, nonce, surroundings.now())
         })
         .await?;
     tracing::info!(peer = %peer.name(), policy = ?challenge.policy, "challenge issued");
@@ -85,7 +95,7 @@ async fn challenge(
 
 async fn grant(State(shared): State<Shared>, peer: Peer, body: Bytes) -> Result<Response, Refused> {
     require_host(&peer)?;
-    let request: GrantRequest = reply::read_cbor(&body, REQUEST_LIMIT)?;
+    let request: GrantRequest = shared.read(body, REQUEST_LIMIT).await?;
     let (response, head) = shared
         .run("grant", &peer, move |broker, surroundings| {
             let mut random = |bytes: &mut [u8]| surroundings.random(bytes);
@@ -114,6 +124,22 @@ fn require_host(peer: &Peer) -> Result<(), Refused> {
 }
 
 impl Shared {
+    /// Reads a body where it may take its time.
+    async fn read<T: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        body: Bytes,
+        limit: usize,
+    ) -> Result<T, Refused> {
+        // Nobody closes the semaphore, and a panic in there is the request's fault.
+        let turn = self.readers.clone().acquire_owned().await.map_err(|_| unread())?;
+        let read = tokio::task::spawn_blocking(move || {
+            // Held until it is read, even if the caller goes away.
+            let _turn = turn;
+            reply::read_cbor(&body, limit)
+        });
+        read.await.map_err(|_| unread())?
+    }
+
     /// Does `work` on a thread that may block, one piece of work at a time.
     async fn run<T: Send + 'static>(
         &self,
@@ -121,7 +147,7 @@ impl Shared {
         peer: &Peer,
         work: impl FnOnce(&mut Broker, &dyn Surroundings) -> Result<T, BrokerError> + Send + 'static,
     ) -> Result<T, Refused> {
-        let Self { broker, surroundings } = self.clone();
+        let Self { broker, surroundings, readers: _ } = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             // A panic rolled its transaction back: the broker is as it was before.
             let mut broker = broker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,6 +176,11 @@ impl Shared {
             }
         }
     }
+}
+
+fn unread() -> Refused {
+    let message = "the request's body could not be read";
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "broker-internal", message)
 }
 
 fn refuse(error: &BrokerError) -> Refused {

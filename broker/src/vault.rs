@@ -13,8 +13,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io::{self, Read},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -66,6 +67,17 @@ pub enum VaultError {
         path: PathBuf,
         /// The length that it must have.
         expected: &'static str,
+    },
+    /// A dataset's key can be read by others.
+    #[error(
+        "[home-key-mode] {path} holds the key of a dataset and has mode {mode:o}: others may have \
+         read it. If not, run `chmod 600`"
+    )]
+    KeyMode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// Header and manifest do not belong together.
     #[error("[home-proof] {path} is not the proof of that dataset: {why}")]
@@ -174,12 +186,15 @@ impl Vault {
         let (path, _) = self.dataset_paths(id);
         let mut key = Zeroizing::new([0; KEY]);
         let mut more = [0];
-        let complete = File::open(&path)
-            .and_then(|mut file| {
-                file.read_exact(&mut key[..])?;
-                file.read(&mut more)
-            })
-            .map_err(|error| VaultError::File { path: path.clone(), error })?;
+        let failed = |error| VaultError::File { path: path.clone(), error };
+        let mut file = File::open(&path).map_err(failed)?;
+        // Of the file that was opened, so that nobody changes it in between.
+        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(VaultError::KeyMode { path, mode });
+        }
+        file.read_exact(&mut key[..]).map_err(failed)?;
+        let complete = file.read(&mut more).map_err(failed)?;
         if complete != 0 {
             return Err(VaultError::Length { path, expected: "exactly 32 bytes" });
         }
@@ -202,7 +217,10 @@ impl Vault {
             .check()
             .map_err(|error| VaultError::Proof { path: directory.clone(), why: error.to_string() })?
             .id;
-        fs::create_dir_all(&directory)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
             .map_err(|error| VaultError::File { path: directory, error })?;
         let (key_path, proof_path) = self.dataset_paths(&id);
         write(&key_path, key.expose())?;

@@ -10,7 +10,7 @@ use std::{
 
 use cloister_broker::{
     Ledger, Policy, Vault,
-    policy::{Template, template, trust_image},
+    policy::{Template, Unprotected, template, trust_image},
 };
 use cloister_party::{Client, ClientError, Home, NewParty, PartyName, Role, ServiceAddress};
 use cloister_protocol::{
@@ -97,7 +97,8 @@ fn sign_policy(owner: &Home, version: u64) {
         population: "patients",
         not_after: "2037-12-31",
     };
-    let text = trust_image(&template(&with), &measurements).unwrap();
+    let allow = Unprotected { simulated: true, debug: false };
+    let (text, _) = trust_image(&template(&with), &measurements, allow).unwrap();
     let text = text.replace("version = 2", &format!("version = {version}"));
     let policy = Policy::from_toml(&text).unwrap().sign(&owner.signing_key().unwrap()).unwrap();
     std::fs::write(owner.file("policy.cloister"), policy.as_bytes()).unwrap();
@@ -168,6 +169,7 @@ fn serves_hosts_over_mutual_tls_and_survives_a_restart() {
 
     let broker = Running::start(&owner, address);
     assert_eq!(broker.address, address);
+    refuses_to_start(&owner, "[broker-running]");
     let caller = client(&host, &owner);
     let status: serde_json::Value = caller.get_json("/v1/status").unwrap();
     assert_eq!(status["policy_version"], 2);
@@ -188,6 +190,10 @@ fn serves_hosts_over_mutual_tls_and_survives_a_restart() {
     let refused = caller.post_cbor::<_, GrantResponse>("/v1/grant", &nonsense, 1 << 20);
     assert_eq!(code(refused), "transcript");
     assert_eq!(code(caller.post_cbor::<_, GrantResponse>("/v1/grant", &7, 4096)), "malformed");
+    // A challenge has room for all datasets of a job, and for nothing else.
+    let large = ChallengeRequest { datasets: vec![dataset; 200] };
+    let refused = caller.post_cbor::<_, Challenge>("/v1/challenge", &large, 4096);
+    assert!(matches!(refused, Err(ClientError::Status { status: 413, .. })), "{refused:?}");
     // Only hosts ask for keys.
     let refused =
         client(&orchestrator, &owner).post_cbor::<_, Challenge>("/v1/challenge", &request, 4096);

@@ -5,8 +5,12 @@ mod host;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cloister_broker::policy::{Template, template};
+use cloister_broker::{
+    Ledger, Vault,
+    policy::{Template, template},
+};
 use cloister_party::{Home, NewParty, PartyName, Role, ServiceAddress};
+use cloister_protocol::KeyId;
 use jiff::{ToSpan, Zoned};
 use serde_json::{Value, json};
 
@@ -16,6 +20,9 @@ use crate::{
     files,
     ui::{Page, Report},
 };
+
+/// The policy as its owner writes it.
+const POLICY: &str = "policy.toml";
 
 /// Work of an owner that is not about one table.
 #[derive(Debug, Subcommand)]
@@ -41,7 +48,7 @@ pub enum Host {
     Init(host::HostInit),
 }
 
-/// Make an owner's keys, certificates and enrolment, and the template of a policy
+/// Make an owner's keys, certificates and enrolment, its ledger, and the template of a policy
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   cloister owner init hospital-a --name hospital-a --population patients \\
@@ -88,25 +95,29 @@ impl Owner {
     /// Runs the command.
     pub fn run(&self) -> Result<Report> {
         let Self::Init(OwnerInit { dir, name, population, address }) = self;
-        let home = create(
-            dir,
-            NewParty {
-                role: Role::Owner,
-                name: name.clone(),
-                address: Some(address.clone()),
-                population: Some(population.clone()),
-            },
-        )?;
         // A year from now: long enough to work with, and then somebody looks again.
         let last = Zoned::now().date().checked_add(1.year()).doing("the system's clock")?;
-        let text = template(&Template {
-            owner: *home.id(),
-            name: name.as_str(),
-            population,
-            not_after: &last.to_string(),
-        });
-        let policy = home.file("policy.toml");
-        files::write(&policy, text.as_bytes())?;
+        let party = NewParty {
+            role: Role::Owner,
+            name: name.clone(),
+            address: Some(address.clone()),
+            population: Some(population.clone()),
+        };
+        // The one place where a ledger is made: an owner without one could be given a fresh
+        // budget, so home and ledger come into being together.
+        let furnish = |new: &Path, owner: &KeyId| {
+            let text = template(&Template {
+                owner: *owner,
+                name: name.as_str(),
+                population,
+                not_after: &last.to_string(),
+            });
+            files::write(&new.join(POLICY), text.as_bytes())?;
+            Ledger::create(&Vault::new(new).ledger(), *owner)?;
+            Ok(())
+        };
+        let home = Home::create_with(dir, &party, furnish).map_err(Error::failed)?;
+        let policy = home.file(POLICY);
         let page = made(&home)
             .row("population", population)
             .row("policy", format!("{}, to be edited", policy.display()))

@@ -66,7 +66,7 @@ impl Link {
 
     /// Receives one message. A connection closed before its first byte is
     /// [`LinkError::Closed`].
-    pub async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, LinkError> {
+    pub async fn receive<T: Serialize + DeserializeOwned>(&mut self) -> Result<T, LinkError> {
         let body = self.receive_frame(limits::CONTROL_FRAME, "waiting for a message").await?;
         cbor::decode(&body, limits::CONTROL_FRAME).map_err(|error| {
             self.receive_broken = true;

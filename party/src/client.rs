@@ -107,7 +107,7 @@ impl Client {
     }
 
     /// GET of CBOR of at most `limit` bytes.
-    pub fn get_cbor<T: DeserializeOwned>(
+    pub fn get_cbor<T: Serialize + DeserializeOwned>(
         &self,
         path: &str,
         limit: usize,
@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// POST of CBOR, answered in CBOR of at most `limit` bytes.
-    pub fn post_cbor<Q: Serialize + ?Sized, A: DeserializeOwned>(
+    pub fn post_cbor<Q: Serialize + ?Sized, A: Serialize + DeserializeOwned>(
         &self,
         path: &str,
         question: &Q,
@@ -237,7 +237,7 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| self.answer(path, &error))
     }
 
-    fn cbor<T: DeserializeOwned>(
+    fn cbor<T: Serialize + DeserializeOwned>(
         &self,
         path: &str,
         answer: Response<Body>,

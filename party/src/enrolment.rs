@@ -116,11 +116,20 @@ impl Enrolment {
         if self.population.as_ref().is_some_and(|text| !is_population(text)) {
             return refuse("a population's name has 1 to 128 bytes without control characters");
         }
+        self.authority_key().map(drop)
+    }
+
+    /// The public key of the certificate authority, with its algorithm, as TLS reads it
+    /// (`SubjectPublicKeyInfo`). It is what an authority is: of its certificate nobody
+    /// checks the signature, so anybody can make another one with the same key.
+    pub(crate) fn authority_key(&self) -> Result<Vec<u8>, EnrolmentError> {
+        let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from(self.tls_ca.as_slice());
-        if self.tls_ca.len() > CERTIFICATE || RootCertStore::empty().add(certificate).is_err() {
+        if self.tls_ca.len() > CERTIFICATE || roots.add(certificate).is_err() {
             return Err(EnrolmentError::Certificate);
         }
-        Ok(())
+        let root = roots.roots.first().ok_or(EnrolmentError::Certificate)?;
+        Ok(root.subject_public_key_info.to_vec())
     }
 }
 

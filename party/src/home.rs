@@ -220,7 +220,7 @@ impl Home {
     pub fn add_peer(&self, enrolment: &[u8]) -> Result<Peer, HomeError> {
         let signed = Signed::from_bytes(enrolment.to_vec());
         let peer = Peer::open(&signed)?;
-        if peer.id() == self.id() || peer.authority() == self.myself.authority() {
+        if peer.id() == self.id() || peer.shares_authority(&self.myself) {
             return Err(HomeError::Myself);
         }
         let mut peers = self.peers()?;

@@ -28,12 +28,14 @@ const FILE: u64 = 64 * 1024;
 pub struct Peer {
     enrolment: Enrolment,
     id: KeyId,
+    authority_key: Vec<u8>,
 }
 
 impl Peer {
     pub(crate) fn open(signed: &Signed<Enrolment>) -> Result<Self, EnrolmentError> {
         let enrolment = Enrolment::open(signed)?;
-        Ok(Self { id: enrolment.key.id(), enrolment })
+        let authority_key = enrolment.authority_key()?;
+        Ok(Self { id: enrolment.key.id(), authority_key, enrolment })
     }
 
     /// What it is.
@@ -82,6 +84,11 @@ impl Peer {
     #[must_use]
     pub fn authority(&self) -> &[u8] {
         &self.enrolment.tls_ca
+    }
+
+    /// Whether both have one authority, in whatever certificates.
+    pub(crate) fn shares_authority(&self, other: &Self) -> bool {
+        self.authority_key == other.authority_key
     }
 }
 
@@ -225,7 +232,7 @@ fn shared(a: &Peer, b: &Peer) -> Option<&'static str> {
         Some("name")
     } else if keys(a).iter().flatten().any(|key| keys(b).contains(&Some(*key))) {
         Some("key")
-    } else if a.authority() == b.authority() {
+    } else if a.shares_authority(b) {
         Some("certificate authority")
     } else {
         None

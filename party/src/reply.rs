@@ -44,7 +44,7 @@ impl<T: Serialize> IntoResponse for Cbor<T> {
 
 /// Decodes a CBOR request body of at most `limit` bytes; refuses with 400 `malformed`.
 /// (axum stops bodies at 2 MB unless the route has another `DefaultBodyLimit`.)
-pub fn read_cbor<T: DeserializeOwned>(body: &[u8], limit: usize) -> Result<T, Refused> {
+pub fn read_cbor<T: Serialize + DeserializeOwned>(body: &[u8], limit: usize) -> Result<T, Refused> {
     cbor::decode(body, limit).map_err(|error| {
         Refused::new(StatusCode::BAD_REQUEST, "malformed", format!("the request's body is {error}"))
     })

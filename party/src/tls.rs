@@ -58,7 +58,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// TLS of a service: requires a client certificate of one of `peers`.
 pub fn server_config(home: &Home, peers: &Peers) -> Result<Arc<ServerConfig>, TlsError> {
     let (chain, key) = home.server_certificate()?;
-    config(Enrolled::new(peers)?, chain, key)
+    config(Enrolled::new(peers.iter())?, chain, key)
 }
 
 fn config(
@@ -127,7 +127,7 @@ impl Doorkeeper {
 fn make_gate(home: &Home, files: &Files) -> Result<Gate, TlsError> {
     let mut peers = Peers::read_what_is_good(files);
     peers.insert(home.myself().clone()).map_err(HomeError::Peers)?;
-    let enrolled = Enrolled::new(&peers)?;
+    let enrolled = Enrolled::new(peers.iter())?;
     let (chain, key) = home.server_certificate()?;
     Ok(Gate { config: config(enrolled.clone(), chain, key)?, enrolled })
 }
@@ -137,7 +137,7 @@ fn make_gate(home: &Home, files: &Files) -> Result<Gate, TlsError> {
 struct Enrolled(Vec<(Peer, Arc<dyn ClientCertVerifier>)>);
 
 impl Enrolled {
-    fn new(peers: &Peers) -> Result<Arc<Self>, TlsError> {
+    fn new<'a>(peers: impl Iterator<Item = &'a Peer>) -> Result<Arc<Self>, TlsError> {
         let with_verifier = |peer: &Peer| {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from(peer.authority().to_vec()))?;
@@ -146,7 +146,7 @@ impl Enrolled {
                 .map_err(|source| TlsError::Authority { peer: peer.name().to_string(), source })?;
             Ok::<_, TlsError>((peer.clone(), verifier))
         };
-        Ok(Arc::new(Self(peers.iter().map(with_verifier).collect::<Result<_, _>>()?)))
+        Ok(Arc::new(Self(peers.map(with_verifier).collect::<Result<_, _>>()?)))
     }
 
     fn identify(
@@ -156,15 +156,20 @@ impl Enrolled {
         now: UnixTime,
     ) -> Result<Peer, Error> {
         let mut refusal = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let mut found = None;
         for (peer, verifier) in &self.0 {
             match verifier.verify_client_cert(leaf, rest, now) {
-                Ok(_) => return Ok(peer.clone()),
+                // One authority under two names: whichever it is, the other may have made it.
+                Ok(_) if found.is_some() => {
+                    return Err(Error::General("the certificate is of two peers".into()));
+                }
+                Ok(_) => found = Some(peer.clone()),
                 Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {}
                 // Under this peer's authority, but expired, say: that tells more.
                 Err(other) => refusal = other,
             }
         }
-        Err(refusal)
+        found.ok_or(refusal)
     }
 }
 
@@ -203,5 +208,44 @@ impl ClientCertVerifier for Enrolled {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloister_protocol::{Signed, SigningKey};
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+    use crate::{enrolment::Enrolment, home::NewParty, names::Role};
+
+    fn party(root: &std::path::Path, name: &str) -> Home {
+        let address = Some("https://localhost:1".parse().unwrap());
+        let name = name.parse().unwrap();
+        let party = NewParty { role: Role::Host, name, address, population: None };
+        Home::create(&root.join(party.name.as_str()), &party).unwrap()
+    }
+
+    #[test]
+    fn a_caller_that_two_peers_claim_is_neither() {
+        let root = tempfile::tempdir().unwrap();
+        let honest = party(root.path(), "honest");
+        let pem = std::fs::read(honest.file("tls/client.pem")).unwrap();
+        let leaf = CertificateDer::from_pem_slice(&pem).unwrap();
+        let identify = |peers: &[Peer]| {
+            Enrolled::new(peers.iter()).unwrap().identify(&leaf, &[], UnixTime::now())
+        };
+        // The authority's key in another certificate, under another name and key.
+        let (key, _) = SigningKey::generate().unwrap();
+        let mut copy = Enrolment::open(honest.enrolment()).unwrap();
+        copy.name = "a-shadow".parse().unwrap();
+        copy.key = *key.public();
+        *copy.tls_ca.last_mut().unwrap() ^= 1;
+        let shadow = Peer::open(&Signed::sign(&copy, &key).unwrap()).unwrap();
+        assert_ne!(shadow.authority(), honest.myself().authority());
+        // By itself it would be taken for the caller.
+        assert_eq!(identify(std::slice::from_ref(&shadow)).unwrap().name().as_str(), "a-shadow");
+        assert_eq!(identify(&[honest.myself().clone()]).unwrap(), *honest.myself());
+        assert!(identify(&[shadow, honest.myself().clone()]).is_err());
     }
 }

@@ -23,6 +23,9 @@ use crate::{
 /// The most bytes of a grant request: manifests of all datasets and the evidence.
 pub const REQUEST_LIMIT: usize = limits::DATASETS * limits::SIGNED_OBJECT;
 
+/// The most bytes of a request for a challenge: the ids of all datasets a job may have.
+pub const CHALLENGE_LIMIT: usize = 8 * 1024;
+
 /// Asks for a challenge, before an enclave is asked for evidence.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

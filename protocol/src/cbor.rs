@@ -1,10 +1,10 @@
 //! Deterministic CBOR (RFC 8949 section 4.2.1).
 //!
 //! [`encode`] sorts map keys and uses shortest forms. [`decode`] refuses every
-//! input that [`encode`] would not have written: the value is encoded again and
-//! compared with the input, which covers duplicate and unsorted keys, long
-//! forms, indefinite lengths and trailing bytes with one rule. Unknown keys are
-//! refused by the types themselves (`deny_unknown_fields`).
+//! input that [`encode`] would not have written: the typed value is encoded again and
+//! compared with the input, which covers duplicate and unsorted keys, long forms,
+//! indefinite lengths, trailing bytes, tags, bignums and null for what is absent with
+//! one rule. Unknown keys are refused by the types themselves (`deny_unknown_fields`).
 
 use ciborium::Value;
 use serde::{Serialize, de::DeserializeOwned};
@@ -30,6 +30,12 @@ pub enum CborError {
     /// CBOR, but not the one deterministic encoding of its value.
     #[error("not deterministically encoded (RFC 8949 section 4.2.1), or bytes after the end")]
     NotDeterministic,
+    /// A map with keys that none of our types has.
+    #[error("a map with a key that is neither a number, nor text, nor bytes")]
+    Key,
+    /// Deterministic CBOR, but not what its type is written as.
+    #[error("not written as its type is: a tag, or null where nothing is written, or the reverse")]
+    OtherForm,
     /// Deterministic CBOR of some other shape.
     #[error("not of the expected shape: {0}")]
     Shape(String),
@@ -44,17 +50,40 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     encode_value(value)
 }
 
-/// Decodes at most `limit` bytes, which must be the deterministic encoding of a `T`.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CborError> {
+/// Decodes at most `limit` bytes, which must be what [`encode`] writes for a `T`.
+pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CborError> {
+    // 1. Well-formed, and of a size and depth that the next steps can bear.
     if bytes.len() > limit {
         return Err(CborError::TooLarge { limit, found: bytes.len() });
     }
     let value: Value = ciborium::de::from_reader_with_recursion_limit(bytes, limits::CBOR_DEPTH)
         .map_err(|_| CborError::Malformed)?;
+    require_plain_keys(&value)?;
+    // 2. Deterministic.
     if encode_value(value.clone()) != bytes {
         return Err(CborError::NotDeterministic);
     }
-    value.deserialized().map_err(|error| CborError::Shape(error.to_string()))
+    // 3. A `T`, written as a `T` is. Deserializing alone reads more than one form.
+    let typed: T = value.deserialized().map_err(|error| CborError::Shape(error.to_string()))?;
+    let again = Value::serialized(&typed).map_err(|error| CborError::Shape(error.to_string()))?;
+    if encode_value(again) != bytes {
+        return Err(CborError::OtherForm);
+    }
+    Ok(typed)
+}
+
+/// Sorting encodes each key. Keys inside keys would be encoded again at each level, twice
+/// as often with every step down; none of our types has any.
+fn require_plain_keys(value: &Value) -> Result<(), CborError> {
+    match value {
+        Value::Array(items) => items.iter().try_for_each(require_plain_keys),
+        Value::Tag(_, inner) => require_plain_keys(inner),
+        Value::Map(entries) => entries.iter().try_for_each(|(key, value)| match key {
+            Value::Integer(_) | Value::Text(_) | Value::Bytes(_) => require_plain_keys(value),
+            _ => Err(CborError::Key),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn encode_value(value: Value) -> Vec<u8> {
@@ -113,10 +142,43 @@ mod tests {
             ("long integer", b"\xa2\x61b\x18\x05\x62aa\x61x"),
             ("indefinite map", b"\xbf\x61b\x05\x62aa\x61x\xff"),
             ("indefinite text", b"\xa2\x61b\x05\x62aa\x7f\x61x\xff"),
+            ("small bignum", b"\xa2\x61b\xc2\x41\x05\x62aa\x61x"),
             ("trailing byte", b"\xa2\x61b\x05\x62aa\x61x\x00"),
         ] {
             assert_eq!(decode_pair(bytes), Err(CborError::NotDeterministic), "{what}");
         }
+    }
+
+    #[test]
+    fn refuses_other_forms_that_the_type_would_read() {
+        for (what, bytes) in [
+            ("a tag", b"\xa2\x61b\x05\x62aa\xc1\x61x".as_slice()),
+            ("nothing for null", b"\xa1\x61b\x05"),
+        ] {
+            // The type by itself reads them all.
+            let value: Value = ciborium::from_reader(bytes).unwrap();
+            assert_eq!(value.deserialized::<Pair>().unwrap().b, 5, "{what}");
+            assert_eq!(decode_pair(bytes), Err(CborError::OtherForm), "{what}");
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Optional {
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            a: Option<u8>,
+        }
+        assert_eq!(decode(b"\xa0", 9), Ok(Optional { a: None }));
+        assert_eq!(decode::<Optional>(b"\xa1\x61a\xf6", 9), Err(CborError::OtherForm));
+    }
+
+    #[test]
+    fn refuses_keys_that_are_structures_before_it_sorts() {
+        for key in [b"\x80".as_slice(), b"\xa0", b"\xc1\x05", b"\xf6", b"\xf9\x00\x00"] {
+            let bytes = [b"\xa1", key, b"\x05"].concat();
+            assert_eq!(decode::<Value>(&bytes, 64), Err(CborError::Key), "{key:x?}");
+        }
+        // Wherever they are, however deep.
+        assert_eq!(decode::<Value>(b"\x81\xc1\xa1\x61a\xa1\x80\x05", 64), Err(CborError::Key));
+        let nested = [vec![0xa1; 15], vec![5; 16]].concat();
+        assert_eq!(decode::<Value>(&nested, 64), Err(CborError::Key));
     }
 
     #[test]

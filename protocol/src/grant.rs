@@ -159,8 +159,8 @@ impl SealedGrant {
         let signed = Signed::sign(grant, broker)?;
         let id = signed.open_by(&broker.id())?.id;
         let secret = GrantedKey { grant: id, key: ByteArray::new(*key.expose()) };
-        let secret = Zeroizing::new(Signed::sign(&secret, broker)?.as_bytes().to_vec());
-        let sealed = Sealed::to(hpke_key, &info(&grant.transcript), &secret)?;
+        let secret = Zeroizing::new(Signed::sign(&secret, broker)?);
+        let sealed = Sealed::to(hpke_key, &info(&grant.transcript), secret.as_bytes())?;
         Ok(Self { grant: signed, sealed })
     }
 
@@ -172,7 +172,8 @@ impl SealedGrant {
     ) -> Result<(Verified<Grant>, DataKey), GrantError> {
         let grant = expected.check(&self.grant)?;
         let secret = keys.open(&info(&expected.transcript), &self.sealed)?;
-        let secret = Signed::<GrantedKey>::from_bytes(secret.to_vec()).open_by(&expected.broker)?;
+        let secret = Zeroizing::new(Signed::<GrantedKey>::from_bytes(secret.to_vec()));
+        let secret = secret.open_by(&expected.broker)?;
         if secret.value.grant != grant.id {
             return Err(GrantError::OtherGrant);
         }

@@ -114,13 +114,8 @@ impl<T: Kind> Signed<T> {
     /// # Panics
     /// When `value`'s `Serialize` fails, which none of our types does.
     pub fn sign(value: &T, key: &SigningKey) -> Result<Self, KeyError> {
-        let protected = HeaderBuilder::new()
-            .algorithm(iana::Algorithm::ES384)
-            .content_type(content_type(T::KIND))
-            .key_id(key.public().as_bytes().to_vec())
-            .build();
         let bytes = CoseSign1Builder::new()
-            .protected(protected)
+            .protected(protected(T::KIND, key.public()))
             .payload(cbor::encode(value))
             .try_create_signature(&aad(T::KIND), |message| {
                 key.sign(message).map(|signature| signature.to_vec())
@@ -203,12 +198,26 @@ impl<T: Kind> Signed<T> {
         if sign1.payload.is_none() {
             return Err(refuse("the payload is detached"));
         }
-        // One encoding only: whatever else coset tolerates is caught here.
+        // One encoding only: whatever else coset tolerates is caught here. The protected
+        // header is a byte string, so its own encoding is compared by itself.
+        let ours = protected(T::KIND, &signer).to_vec().ok();
+        if ours.is_none() || sign1.protected.original_data != ours {
+            return Err(refuse("the protected header is not the one of this kind and signer"));
+        }
         if sign1.clone().to_vec().ok().as_deref() != Some(&self.bytes[..]) {
             return Err(refuse("the envelope is not in its one deterministic form"));
         }
         Ok((sign1, signer))
     }
+}
+
+/// The one protected header of a kind and signer.
+fn protected(kind: &str, signer: &PublicKey) -> Header {
+    HeaderBuilder::new()
+        .algorithm(iana::Algorithm::ES384)
+        .content_type(content_type(kind))
+        .key_id(signer.as_bytes().to_vec())
+        .build()
 }
 
 fn content_type(kind: &str) -> String {
@@ -235,6 +244,13 @@ pub fn claimed_kind(bytes: &[u8]) -> Option<String> {
 impl<T> Clone for Signed<T> {
     fn clone(&self) -> Self {
         Self { bytes: self.bytes.clone(), of: PhantomData }
+    }
+}
+
+/// For the kinds that hold a secret.
+impl<T> zeroize::Zeroize for Signed<T> {
+    fn zeroize(&mut self) {
+        self.bytes.zeroize();
     }
 }
 
@@ -304,6 +320,44 @@ mod tests {
         assert!(matches!(signed.open_by(&other.id()), Err(SignedError::WrongSigner { .. })));
         let pear = Signed::<Pear>::from_bytes(signed.as_bytes().to_vec());
         assert!(matches!(pear.open_by_anyone(), Err(SignedError::WrongKind { .. })));
+    }
+
+    /// An apple whose signature is right, under these bytes as its protected header.
+    fn with_header(key: &SigningKey, protected: Vec<u8>) -> Signed<Apple> {
+        let header = coset::ProtectedHeader::from_cbor_bstr(protected.into()).unwrap();
+        let payload = cbor::encode(&Apple { weight: 7 });
+        let mut sign1 =
+            CoseSign1 { protected: header, payload: Some(payload), ..CoseSign1::default() };
+        sign1.signature = key.sign(&sign1.tbs_data(&aad("apple"))).unwrap().to_vec();
+        Signed::from_bytes(sign1.to_vec().unwrap())
+    }
+
+    #[test]
+    fn refuses_every_other_protected_header() {
+        let (key, _) = SigningKey::generate().unwrap();
+        let ours = protected("apple", key.public());
+        let bytes = ours.clone().to_vec().unwrap();
+        with_header(&key, bytes.clone()).open_by_anyone().unwrap();
+
+        let more = |change: &dyn Fn(&mut Header)| {
+            let mut header = ours.clone();
+            change(&mut header);
+            header.to_vec().unwrap()
+        };
+        let extra = more(&|header| {
+            header.rest.push((coset::Label::Int(99), ciborium::Value::from(1)));
+        });
+        let critical = more(&|header| {
+            header
+                .crit
+                .push(RegisteredLabelWithPrivate::Assigned(iana::HeaderParameter::ContentType));
+        });
+        // The map's length in two bytes, where one does.
+        let long = [&[0xb8, bytes[0] & 0x1f], &bytes[1..]].concat();
+        for (what, header) in [("extra", extra), ("crit", critical), ("long form", long)] {
+            let error = with_header(&key, header).open_by_anyone().unwrap_err();
+            assert!(error.to_string().contains("protected header"), "{what}: {error}");
+        }
     }
 
     #[test]

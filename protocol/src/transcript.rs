@@ -1,6 +1,6 @@
 //! What all parties of a job agree on. Its digest is what the hardware signs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
@@ -68,6 +68,12 @@ pub enum TranscriptError {
     /// The key for grants has the wrong length.
     #[error("the transcript's key for grants has {0} bytes, not {len}", len = hpke::PUBLIC_KEY_LEN)]
     HpkeKey(usize),
+    /// No datasets, or more than a job may have.
+    #[error("the transcript has {0} datasets, and a job has 1 to {limit}", limit = limits::DATASETS)]
+    Datasets(usize),
+    /// A dataset is there twice.
+    #[error("the transcript names dataset {0:?} twice")]
+    DatasetTwice(Id<DatasetManifest>),
     /// Datasets and policies differ in number.
     #[error("the transcript has {datasets} datasets and {policies} policies")]
     Policies {
@@ -98,8 +104,15 @@ impl Transcript {
             return Err(TranscriptError::HpkeKey(transcript.hpke_key.len()));
         }
         let (datasets, policies) = (transcript.datasets.len(), transcript.policies.len());
+        if datasets == 0 || datasets > limits::DATASETS {
+            return Err(TranscriptError::Datasets(datasets));
+        }
         if datasets != policies {
             return Err(TranscriptError::Policies { datasets, policies });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = transcript.datasets.iter().find(|id| !seen.insert(**id)) {
+            return Err(TranscriptError::DatasetTwice(*twice));
         }
         let id = transcript.id();
         Ok((transcript, id))
@@ -109,5 +122,43 @@ impl Transcript {
     #[must_use]
     pub fn id(&self) -> TranscriptId {
         Id::new(Digest::of("transcript", &[&self.to_bytes()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+
+    /// A transcript over these datasets.
+    fn over(datasets: impl Iterator<Item = usize>) -> Vec<u8> {
+        let unknown = Digest::of("unknown", &[]);
+        let datasets: Vec<_> =
+            datasets.map(|n| Id::new(Digest::of("dataset", &[&n.to_be_bytes()]))).collect();
+        let transcript = Transcript {
+            version: 1,
+            role: JobRole::Both,
+            suite: hpke::SUITE.into(),
+            nonces: BTreeMap::new(),
+            hpke_key: vec![0; hpke::PUBLIC_KEY_LEN].into(),
+            signing_key: *SigningKey::generate().unwrap().0.public(),
+            job: Id::new(unknown),
+            code: Id::new(unknown),
+            policies: vec![unknown; datasets.len()],
+            datasets,
+        };
+        transcript.to_bytes()
+    }
+
+    #[test]
+    fn datasets_are_bounded_and_distinct() {
+        let refused = |bytes: Vec<u8>| Transcript::from_bytes(&bytes).map(drop);
+        assert_eq!(refused(over(0..1)), Ok(()));
+        assert_eq!(refused(over(0..limits::DATASETS)), Ok(()));
+        assert_eq!(refused(over(0..0)), Err(TranscriptError::Datasets(0)));
+        let many = limits::DATASETS + 1;
+        assert_eq!(refused(over(0..many)), Err(TranscriptError::Datasets(many)));
+        let twice = refused(over([1, 2, 1].into_iter()));
+        assert!(matches!(twice, Err(TranscriptError::DatasetTwice(_))));
     }
 }

@@ -136,7 +136,9 @@ impl World {
             }
             let enrolment = format!("{LAB}/enrolment.cloister");
             self.cloister(&["policy", "allow-orchestrator", &enrolment, "--home", home])?;
-            self.cloister(&["policy", "trust-image", "measurements.toml", "--home", home])?;
+            self.cloister(&[
+                "policy", "trust-image", "measurements.toml", "--allow-simulated", "--home", home,
+            ])?;
             let file = owner.home.join("policy.toml");
             fs::write(&file, edit(home, fs::read_to_string(&file)?))?;
             self.cloister(&["policy", "check", "--home", home])?;

@@ -161,7 +161,7 @@ const WORKING: &[(&str, &str)] = &[
     ("renew", "renew --home fresh"),
     ("policy allow-owner", "policy allow-owner north/enrolment.cloister --home fresh"),
     ("policy allow-orchestrator", "policy allow-orchestrator lab/enrolment.cloister --home fresh"),
-    ("policy trust-image", "policy trust-image measurements.toml --home fresh"),
+    ("policy trust-image", "policy trust-image measurements.toml --allow-simulated --home fresh"),
     ("policy check", "policy check --home fresh"),
     ("policy explain", "policy explain --home fresh"),
     ("policy sign", "policy sign --home fresh"),

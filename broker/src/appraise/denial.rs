@@ -124,6 +124,9 @@ rules! {
     JobBudget = "job-budget",
         "The job costs no more than the policy allows one job.",
         "Plan the job with a smaller epsilon.";
+    JobRepeated = "job-repeated",
+        "A job is granted once for each population, in one transcript.",
+        "The orchestrator signs a new job and submits that: the host cannot have the same one paid for again.";
     BudgetExhausted = "budget-exhausted",
         "What is left of the population's budget suffices.",
         "Plan the job with a smaller epsilon; what was spent never comes back.";

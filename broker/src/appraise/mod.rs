@@ -2,8 +2,8 @@
 //!
 //! Pure: no I/O, no clock, no randomness. [`Request::read`] is step one, and tells the
 //! caller which nonce to look up; [`Request::appraise`] applies every rule of
-//! [`Rule::ALL`] but the last, [`Rule::BudgetExhausted`], which the ledger applies
-//! where it reserves.
+//! [`Rule::ALL`] but the last two, [`Rule::JobRepeated`] and [`Rule::BudgetExhausted`],
+//! which the ledger applies where it reserves.
 
 mod code;
 mod cohort;
@@ -145,11 +145,11 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     ///
-    /// A [`Denial`] by any rule but [`Rule::Transcript`] and [`Rule::BudgetExhausted`].
+    /// A [`Denial`] by any rule but [`Rule::Transcript`] and those of the ledger.
     pub fn appraise(&self, ground: &Ground<'_>) -> Result<Appraised, Denial> {
         let policy = &ground.policy.value;
         // 1. It answers a challenge of ours.
-        let nonce = self.check_nonce(ground)?;
+        let nonce = self.check_nonce(&ground.broker, ground.nonce, ground.now)?;
         // 2. An enclave that the policy approves vouches for the transcript.
         let platform = self.check_evidence(ground)?;
         // 3. The job is welcome.
@@ -184,17 +184,28 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn check_nonce(&self, ground: &Ground<'_>) -> Result<Nonce, Denial> {
-        let key = ground.broker.digest().short();
-        let Some(nonce) = self.nonce(&ground.broker) else {
+    /// The first of those steps by itself: it costs next to nothing, and who has no nonce
+    /// of this broker is not worth more.
+    ///
+    /// # Errors
+    ///
+    /// A [`Denial`] by one of the rules on the nonce.
+    pub fn check_nonce(
+        &self,
+        broker: &KeyId,
+        state: NonceState,
+        now: u64,
+    ) -> Result<Nonce, Denial> {
+        let key = broker.digest().short();
+        let Some(nonce) = self.nonce(broker) else {
             let expected = format!("a nonce under this broker's key {key}");
             return Err(Denial::new(Rule::NonceUnknown, expected, "none"));
         };
-        match ground.nonce {
-            NonceState::Open { until } if ground.now <= until => Ok(nonce),
+        match state {
+            NonceState::Open { until } if now <= until => Ok(nonce),
             NonceState::Open { until } => {
                 let expected = format!("a request by second {until}");
-                let found = format!("one at second {}", ground.now);
+                let found = format!("one at second {now}");
                 Err(Denial::new(Rule::NonceExpired, expected, found))
             }
             NonceState::Used => {

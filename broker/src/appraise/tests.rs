@@ -24,11 +24,23 @@ fn decide(scene: &Scene) -> Result<Appraised, Denial> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.sqlite");
     let mut ledger = Ledger::create(&path, scene.owner.id()).unwrap();
-    ledger.issue_nonce(&scene.nonce, scene.now).unwrap();
+    ledger.adopt(&case.policy, scene.now).unwrap();
+    ledger.issue_nonce(&scene.nonce, &scene.author.id(), scene.now).unwrap();
+    if scene.paid_before {
+        let mut earlier = appraised.clone();
+        earlier.transcript = Id::new(Digest::of("another", &[]));
+        grant(scene, &mut ledger, &earlier).unwrap();
+        ledger.issue_nonce(&scene.nonce, &scene.author.id(), scene.now).unwrap();
+    }
+    grant(scene, &mut ledger, &appraised)?;
+    Ok(appraised)
+}
+
+fn grant(scene: &Scene, ledger: &mut Ledger, appraised: &Appraised) -> Result<(), Denial> {
     let keys: Vec<_> = appraised.charges.iter().map(|_| (test_key(), [5; 16])).collect();
-    let issue = Issue { appraised: &appraised, keys: &keys, broker: &scene.broker, now: scene.now };
+    let issue = Issue { appraised, keys: &keys, broker: &scene.broker, now: scene.now };
     match ledger.grant(&issue) {
-        Ok(_) => Ok(appraised),
+        Ok(_) => Ok(()),
         Err(LedgerError::Denied(denial)) => Err(denial),
         Err(error) => panic!("{error}"),
     }
@@ -122,7 +134,7 @@ const MUTATIONS: &[Mutation] = &[
         let manifest = manifest(&header, 100);
         s.datasets.push((header, manifest));
     }),
-    ("the same dataset twice", Rule::PopulationTwice, |s| {
+    ("the same dataset twice", Rule::Transcript, |s| {
         s.datasets.push(s.datasets[0].clone());
     }),
     ("an unknown orchestrator", Rule::JobOrchestrator, |s| s.orchestrator = key()),
@@ -212,6 +224,7 @@ const MUTATIONS: &[Mutation] = &[
     ("a stricter policy", Rule::JobBudget, |s| {
         s.policy.budget.per_job = Amount::new(0.5, 1e-5).unwrap();
     }),
+    ("a job granted in another transcript", Rule::JobRepeated, |s| s.paid_before = true),
     ("a total that does not suffice", Rule::BudgetExhausted, |s| {
         let rho = cloister_privacy::Zcdp::from_pico(COST - 1);
         s.policy.budget.total.rho = rho;

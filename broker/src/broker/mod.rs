@@ -96,7 +96,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Issues a challenge. `nonce` is fresh random bytes, `now` seconds since 1970.
+    /// Issues a challenge to `peer`. `nonce` is fresh random bytes, `now` seconds since 1970.
     ///
     /// # Errors
     ///
@@ -105,6 +105,7 @@ impl Broker {
     pub fn challenge(
         &mut self,
         request: &ChallengeRequest,
+        peer: &KeyId,
         nonce: Nonce,
         now: u64,
     ) -> Result<Challenge, BrokerError> {
@@ -119,7 +120,7 @@ impl Broker {
             let expected = "a dataset whose key this broker holds";
             return Err(Denial::new(Rule::DatasetUnknown, expected, unknown).into());
         }
-        self.ledger.issue_nonce(&nonce, now)?;
+        self.ledger.issue_nonce(&nonce, peer, now)?;
         let (broker, policy) = (*self.key.public(), *policy.id.digest());
         Ok(Challenge { nonce, broker, policy })
     }
@@ -139,16 +140,17 @@ impl Broker {
     ) -> Result<Vec<u8>, BrokerError> {
         // 1. Read. What was granted is answered again: only the enclave can open it.
         let request = Request::read(message)?;
-        if let Some(response) = self.ledger.granted(&request.transcript())? {
+        if let Some(response) = self.ledger.answer(&request.transcript())? {
             return Ok(response);
         }
-        // 2. Look up.
+        // 2. Look up; for who has a nonce only, since signatures and files cost time.
         let broker = self.key.id();
-        let policy = self.policy(now)?;
         let nonce = match request.nonce(&broker) {
             Some(nonce) => self.ledger.nonce(&nonce)?,
             None => NonceState::Unknown,
         };
+        request.check_nonce(&broker, nonce, now)?;
+        let policy = self.policy(now)?;
         let datasets = self.vault.held(request.datasets())?;
         let approvals = self.vault.approvals()?;
         // 3. Decide.
@@ -209,7 +211,7 @@ impl BrokerError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Denied(_) => Fault::Request,
-            Self::Ledger(LedgerError::PolicyRollback { .. })
+            Self::Ledger(LedgerError::PolicyRollback { .. } | LedgerError::ClockBack { .. })
             | Self::Vault(VaultError::NoPolicy(_) | VaultError::Policy(_)) => Fault::Owner,
             Self::Ledger(_) | Self::Vault(_) | Self::Random => Fault::Passing,
         }
@@ -232,7 +234,8 @@ impl BrokerError {
                 &"The owner has no valid signed policy, and nothing is granted without one. \
                   The owner runs `cloister policy check` and `cloister policy sign`.",
             ),
-            Self::Ledger(error @ LedgerError::TooManyNonces) => {
+            Self::Ledger(error @ LedgerError::ClockBack { .. }) => refusal("clock-back", error),
+            Self::Ledger(error @ LedgerError::TooManyNonces { .. }) => {
                 refusal("too-many-challenges", error)
             }
             Self::Ledger(_) | Self::Vault(_) | Self::Random => refusal(

@@ -1,6 +1,6 @@
 //! Challenge to grant, through a real home and a real ledger.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use cloister_protocol::{
     Id,
@@ -50,7 +50,7 @@ impl Bench {
 
     fn challenge(&self, broker: &mut Broker, n: u8) -> Result<Challenge, BrokerError> {
         let request = ChallengeRequest { datasets: vec![self.dataset] };
-        broker.challenge(&request, Nonce(ByteArray::new([n; 32])), NOW)
+        broker.challenge(&request, &peer(), Nonce(ByteArray::new([n; 32])), NOW)
     }
 
     /// The request that answers a challenge.
@@ -58,6 +58,11 @@ impl Bench {
         self.scene.nonce = challenge.nonce;
         self.scene.case()
     }
+}
+
+/// The host that asks.
+fn peer() -> KeyId {
+    KeyId::new(cloister_protocol::Digest::of("peer", &[]))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the system's may fail")]
@@ -111,6 +116,57 @@ fn transcript_key() -> cloister_protocol::PublicKey {
 }
 
 #[test]
+fn a_host_cannot_have_one_job_paid_for_again_and_again() {
+    let (mut bench, mut broker) = Bench::new();
+    // Challenge, offer, evidence, grant, abandon; the orchestrator signed one job.
+    let challenge = bench.challenge(&mut broker, 1).unwrap();
+    let first = bench.request(&challenge);
+    let response = broker.grant(&first.message, &mut random, NOW).unwrap();
+    for n in 2..5 {
+        let challenge = bench.challenge(&mut broker, n).unwrap();
+        let mut again = bench.request(&challenge);
+        again.message.job = first.message.job.clone();
+        let refused = code(broker.grant(&again.message, &mut random, NOW));
+        assert_eq!(refused, ("job-repeated".into(), Fault::Request));
+    }
+    assert_eq!(broker.ledger().spent("patients").unwrap(), COST);
+    assert!(broker.grant(&first.message, &mut random, NOW).unwrap() == response);
+    // A new job of the same orchestrator is another charge: then the budget is spent.
+    bench.scene.job.job = ByteArray::new([2; 16]);
+    let challenge = bench.challenge(&mut broker, 5).unwrap();
+    let next = bench.request(&challenge);
+    broker.grant(&next.message, &mut random, NOW).unwrap();
+    assert_eq!(broker.ledger().spent("patients").unwrap(), 2 * COST);
+}
+
+#[test]
+fn without_a_nonce_nothing_is_looked_at() {
+    let (mut bench, mut broker) = Bench::new();
+    let challenge = bench.challenge(&mut broker, 1).unwrap();
+    let case = bench.request(&challenge);
+    bench.scene.nonce = Nonce(ByteArray::new([77; 32]));
+    let unknown = bench.scene.case();
+    // Whoever looks at policy or keys fails otherwise.
+    fs::remove_file(bench.home.path().join("policy.cloister")).unwrap();
+    fs::remove_dir_all(bench.home.path().join("data")).unwrap();
+    let refused = code(broker.grant(&unknown.message, &mut random, NOW));
+    assert_eq!(refused, ("nonce-unknown".into(), Fault::Request));
+    let refused = code(broker.grant(&case.message, &mut random, NOW + 601));
+    assert_eq!(refused, ("nonce-expired".into(), Fault::Request));
+    assert_eq!(code(broker.grant(&case.message, &mut random, NOW)).0, "policy-unusable");
+}
+
+#[test]
+fn a_clock_set_back_is_for_the_owner_to_see_to() {
+    let (bench, mut broker) = Bench::new();
+    let request = ChallengeRequest { datasets: vec![bench.dataset] };
+    let nonce = Nonce(ByteArray::new([1; 32]));
+    let refused = code(broker.challenge(&request, &peer(), nonce, NOW - 61));
+    assert_eq!(refused, ("clock-back".into(), Fault::Owner));
+    broker.challenge(&request, &peer(), nonce, NOW - 60).unwrap();
+}
+
+#[test]
 fn a_refused_request_costs_nothing_and_the_next_one_works() {
     let (mut bench, mut broker) = Bench::new();
     let challenge = bench.challenge(&mut broker, 1).unwrap();
@@ -130,7 +186,8 @@ fn challenges_are_for_known_datasets() {
     let (_bench, mut broker) = Bench::new();
     for datasets in [vec![], vec![Id::new(cloister_protocol::Digest::of("another", &[]))]] {
         let request = ChallengeRequest { datasets };
-        let refused = code(broker.challenge(&request, Nonce(ByteArray::new([1; 32])), NOW));
+        let refused =
+            code(broker.challenge(&request, &peer(), Nonce(ByteArray::new([1; 32])), NOW));
         assert_eq!(refused, ("dataset-unknown".into(), Fault::Request));
     }
 }
@@ -190,6 +247,13 @@ fn a_fault_inside_is_not_told_outside() {
         assert_eq!(refusal.code, "broker-internal");
         assert!(!refusal.message.contains(key.to_str().unwrap()));
     }
+    // Nor is a key granted that others may have read.
+    fs::write(&key, [6; 32]).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = broker.grant(&case.message, &mut random, NOW).unwrap_err();
+    assert!(matches!(error, BrokerError::Vault(VaultError::KeyMode { mode: 0o640, .. })));
+    let folder = fs::metadata(key.parent().unwrap()).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
     assert_eq!(broker.ledger().spent("patients").unwrap(), 0);
     fs::remove_file(&key).unwrap();
     let refused = code(broker.grant(&case.message, &mut random, NOW));

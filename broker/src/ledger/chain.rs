@@ -15,6 +15,9 @@ use serde_bytes::ByteArray;
 use super::{Ledger, LedgerError, loaded, stored};
 use crate::policy::Policy;
 
+/// How far a clock may be corrected backwards, in seconds.
+const CLOCK_SLACK: u64 = 60;
+
 /// One entry of the log. Its digest is
 /// `Digest::of("ledger-entry", [digest of the entry before, CBOR of this entry])`;
 /// before the first comes `Digest::of("ledger-owner", [the owner's key id])`.
@@ -97,7 +100,7 @@ impl Ledger {
     pub fn history(&self) -> Result<Vec<(Entry, Digest)>, LedgerError> {
         let mut statement = self
             .connection
-            .prepare("SELECT seq, digest, population, cost, entry FROM log ORDER BY seq")?;
+            .prepare("SELECT seq, digest, population, job, cost, entry FROM log ORDER BY seq")?;
         let mut rows = statement.query([])?;
         let mut history = Vec::new();
         while let Some(row) = rows.next()? {
@@ -141,14 +144,15 @@ impl Ledger {
     pub fn adopt(&mut self, policy: &Verified<Policy>, now: u64) -> Result<(), LedgerError> {
         let (found, found_digest) = (policy.value.version, *policy.id.digest());
         if self.newest_policy()? == Some((found, found_digest)) {
-            return Ok(());
+            return self.publish();
         }
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Again, now that nobody else writes.
         if let Some((newest, newest_digest)) = newest_policy(&transaction)? {
             if (newest, newest_digest) == (found, found_digest) {
-                return Ok(());
+                drop(transaction);
+                return self.publish();
             }
             if found <= newest {
                 return Err(LedgerError::PolicyRollback {
@@ -162,7 +166,7 @@ impl Ledger {
         let event = Event::Policy { version: found, policy: found_digest };
         append(&transaction, &self.owner, now, event)?;
         transaction.commit()?;
-        Ok(())
+        self.publish()
     }
 
     /// Version and digest of the newest policy that was in force.
@@ -185,16 +189,61 @@ pub(super) fn append(
     let (last, head) = end(connection, owner)?;
     let seq = last.checked_add(1).ok_or(LedgerError::Number("an entry's number"))?;
     let entry = Entry { seq: loaded(seq, "an entry's number")?, time, event };
-    let (population, cost) = match &entry.event {
-        Event::Policy { .. } => (None, None),
-        Event::Reserved(one) => (Some(one.population.clone()), Some(stored(one.cost, "a cost")?)),
-    };
+    let Columns { population, job, cost } = Columns::of(&entry.event)?;
     let digest = link(&head, &entry);
     connection.execute(
-        "INSERT INTO log (seq, digest, population, cost, entry) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (seq, &digest.as_bytes()[..], population, cost, cbor::encode(&entry)),
+        "INSERT INTO log (seq, digest, population, job, cost, entry) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (seq, &digest.as_bytes()[..], population, job, cost, cbor::encode(&entry)),
     )?;
     Ok((seq, digest))
+}
+
+/// What SQL sees of an entry.
+#[derive(Default, PartialEq)]
+struct Columns {
+    population: Option<String>,
+    job: Option<Vec<u8>>,
+    cost: Option<i64>,
+}
+
+impl Columns {
+    fn of(event: &Event) -> Result<Self, LedgerError> {
+        match event {
+            Event::Policy { .. } => Ok(Self::default()),
+            Event::Reserved(one) => Ok(Self {
+                population: Some(one.population.clone()),
+                job: Some(one.job.digest().as_bytes().to_vec()),
+                cost: Some(stored(one.cost, "a cost")?),
+            }),
+        }
+    }
+}
+
+/// Whether something was reserved for a job from a population's budget.
+pub(super) fn is_reserved(
+    connection: &Connection,
+    job: &Id<Job>,
+    population: &str,
+) -> Result<bool, LedgerError> {
+    let reserved = "SELECT 1 FROM log WHERE job = ?1 AND population = ?2";
+    let job = &job.digest().as_bytes()[..];
+    Ok(connection.prepare_cached(reserved)?.exists((job, population))?)
+}
+
+/// Refuses to go on when the clock is behind the log: nonces and policies that have
+/// expired would be good again.
+pub(super) fn require_time(connection: &Connection, now: u64) -> Result<(), LedgerError> {
+    let newest = "SELECT seq, digest, population, job, cost, entry FROM log \
+                  ORDER BY seq DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(newest)?;
+    let mut rows = statement.query([])?;
+    match rows.next()?.map(read).transpose()? {
+        Some((Entry { time: newest, .. }, _)) if now.saturating_add(CLOCK_SLACK) < newest => {
+            Err(LedgerError::ClockBack { now, newest })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a population has spent. `SQLite` refuses to add beyond its integers.
@@ -207,8 +256,9 @@ pub(super) fn spent(connection: &Connection, population: &str) -> Result<u64, Le
     loaded(sum, "what was spent")
 }
 
-fn newest_policy(connection: &Connection) -> Result<Option<(u64, Digest)>, LedgerError> {
-    let newest = "SELECT seq, digest, population, cost, entry FROM log \
+/// Version and digest of the newest policy in the log.
+pub(super) fn newest_policy(connection: &Connection) -> Result<Option<(u64, Digest)>, LedgerError> {
+    let newest = "SELECT seq, digest, population, job, cost, entry FROM log \
                   WHERE population IS NULL ORDER BY seq DESC LIMIT 1";
     let mut statement = connection.prepare_cached(newest)?;
     let mut rows = statement.query([])?;
@@ -224,7 +274,7 @@ fn newest_policy(connection: &Connection) -> Result<Option<(u64, Digest)>, Ledge
 }
 
 /// Number and digest of the last entry.
-fn end(connection: &Connection, owner: &KeyId) -> Result<(i64, Digest), LedgerError> {
+pub(super) fn end(connection: &Connection, owner: &KeyId) -> Result<(i64, Digest), LedgerError> {
     let last: Option<(i64, [u8; 64])> = connection
         .prepare_cached("SELECT seq, digest FROM log ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -232,7 +282,8 @@ fn end(connection: &Connection, owner: &KeyId) -> Result<(i64, Digest), LedgerEr
     Ok(last.map_or_else(|| (0, genesis(owner)), |(seq, digest)| (seq, Digest::from_bytes(digest))))
 }
 
-fn genesis(owner: &KeyId) -> Digest {
+/// What comes before the first entry.
+pub(super) fn genesis(owner: &KeyId) -> Digest {
     Digest::of("ledger-owner", &[owner.digest().as_bytes()])
 }
 
@@ -245,16 +296,11 @@ fn read(row: &Row<'_>) -> Result<(Entry, Digest), LedgerError> {
     let seq = loaded(row.get(0)?, "an entry's number")?;
     let altered = |why| LedgerError::Altered { seq, why };
     let digest = Digest::from_bytes(row.get(1)?);
-    let population: Option<String> = row.get(2)?;
-    let cost: Option<i64> = row.get(3)?;
-    let bytes: Vec<u8> = row.get(4)?;
+    let columns = Columns { population: row.get(2)?, job: row.get(3)?, cost: row.get(4)? };
+    let bytes: Vec<u8> = row.get(5)?;
     let entry: Entry =
         cbor::decode(&bytes, limits::SIGNED_OBJECT).map_err(|_| altered("it cannot be read"))?;
-    let (says_population, says_cost) = match &entry.event {
-        Event::Policy { .. } => (None, None),
-        Event::Reserved(one) => (Some(one.population.clone()), i64::try_from(one.cost).ok()),
-    };
-    if entry.seq != seq || population != says_population || cost != says_cost {
+    if entry.seq != seq || columns != Columns::of(&entry.event)? {
         return Err(altered("its columns differ"));
     }
     Ok((entry, digest))

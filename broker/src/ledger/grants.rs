@@ -1,4 +1,4 @@
-//! The one transaction: consume, reserve, log, seal, store.
+//! The one transaction: look again, consume, reserve, log, seal, store.
 
 use cloister_protocol::{
     SigningKey,
@@ -8,7 +8,7 @@ use cloister_protocol::{
     grant::{Grant, SealedGrant},
     transcript::TranscriptId,
 };
-use rusqlite::{OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use serde_bytes::ByteArray;
 
 use super::{
@@ -37,11 +37,19 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub fn granted(&self, transcript: &TranscriptId) -> Result<Option<Vec<u8>>, LedgerError> {
-        let response = self
-            .connection
-            .prepare_cached("SELECT response FROM grants WHERE transcript = ?1")?
-            .query_row([&transcript.digest().as_bytes()[..]], |row| row.get(0))
-            .optional()?;
+        granted(&self.connection, transcript)
+    }
+
+    /// The same, to be answered: what was committed before a crash is published first.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read, or its head not be written.
+    pub fn answer(&mut self, transcript: &TranscriptId) -> Result<Option<Vec<u8>>, LedgerError> {
+        let response = self.granted(transcript)?;
+        if response.is_some() {
+            self.publish()?;
+        }
         Ok(response)
     }
 
@@ -50,19 +58,26 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Denied`] by [`Rule::BudgetExhausted`], [`Rule::NonceUsed`] or
-    /// [`Rule::NonceUnknown`], and when the ledger cannot be written. Whatever the
-    /// error, nothing was reserved.
+    /// [`LedgerError::Denied`] by [`Rule::NonceUsed`], [`Rule::PolicyOutdated`],
+    /// [`Rule::JobRepeated`] or [`Rule::BudgetExhausted`], [`LedgerError::ClockBack`], and
+    /// when the ledger cannot be written. Unless the head could not be written after the
+    /// commit, nothing was reserved.
     pub fn grant(&mut self, issue: &Issue<'_>) -> Result<Vec<u8>, LedgerError> {
         let Issue { appraised, keys, broker, now } = issue;
         if keys.len() != appraised.charges.len() {
             return Err(LedgerError::Number("the number of data keys"));
         }
-        if let Some(response) = self.granted(&appraised.transcript)? {
-            return Ok(response);
-        }
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // 0. Again, now that nobody else writes: it is not granted, the clock runs
+        //    forwards, and what was appraised is the newest policy.
+        if let Some(response) = granted(&transaction, &appraised.transcript)? {
+            drop(transaction);
+            self.publish()?;
+            return Ok(response);
+        }
+        chain::require_time(&transaction, *now)?;
+        require_newest(&transaction, appraised)?;
         // 1. The nonce leaves the open ones. If it is not there, another transcript or
         //    another process was faster.
         let nonce = &appraised.nonce.0[..];
@@ -74,6 +89,11 @@ impl Ledger {
         let mut grants = Vec::new();
         let mut last = 0;
         for (charge, (key, id)) in appraised.charges.iter().zip(*keys) {
+            if chain::is_reserved(&transaction, &appraised.job, &charge.population)? {
+                let expected = "a job that nothing was granted for";
+                let found = format!("job {:?}, granted in another transcript", appraised.job);
+                return Err(Denial::new(Rule::JobRepeated, expected, found).into());
+            }
             let spent = chain::spent(&transaction, &charge.population)?;
             suffices(spent, charge.cost, appraised.total)?;
             let reservation = Reservation {
@@ -111,8 +131,32 @@ impl Ledger {
         )?;
         // 6. From here on it is spent.
         transaction.commit()?;
+        // 7. And from here on a ledger without it is not opened any more.
+        self.publish()?;
         Ok(response)
     }
+}
+
+fn granted(
+    connection: &Connection,
+    transcript: &TranscriptId,
+) -> Result<Option<Vec<u8>>, LedgerError> {
+    let response = connection
+        .prepare_cached("SELECT response FROM grants WHERE transcript = ?1")?
+        .query_row([&transcript.digest().as_bytes()[..]], |row| row.get(0))
+        .optional()?;
+    Ok(response)
+}
+
+/// A policy may have come into force since the request was appraised.
+fn require_newest(connection: &Connection, appraised: &Appraised) -> Result<(), LedgerError> {
+    let newest = chain::newest_policy(connection)?.map(|(_, policy)| policy);
+    if newest == Some(appraised.policy) {
+        return Ok(());
+    }
+    let expected = newest.map_or_else(|| "none".to_owned(), |policy| format!("policy {policy:?}"));
+    let found = format!("policy {:?}", appraised.policy);
+    Err(Denial::new(Rule::PolicyOutdated, expected, found).into())
 }
 
 /// Whether the population's budget suffices, in integers of pico-rho.

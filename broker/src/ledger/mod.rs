@@ -6,12 +6,13 @@
 //! reserved is spent: nothing here takes it back.
 //!
 //! The log is the only record of what was spent: a population's total is the sum over
-//! its entries, and [`Ledger::verify_chain`] finds an altered one. A file that is gone
-//! or restored from a backup it cannot find: that takes a head kept elsewhere, and
-//! every release carries one.
+//! its entries, and [`Ledger::verify_chain`] finds an altered one. A lost or older part of
+//! it is found by `ledger.head` beside it. Everything restored together from a backup
+//! takes a head kept elsewhere, and every release carries one.
 
 mod chain;
 mod grants;
+mod head;
 mod nonces;
 mod schema;
 
@@ -25,12 +26,18 @@ use crate::appraise::Denial;
 
 pub use chain::{Entry, Event, Reservation};
 pub use grants::Issue;
-pub use nonces::{NONCE_SECONDS, OUTSTANDING};
+pub use nonces::{NONCE_SECONDS, OUTSTANDING, OUTSTANDING_OF_PEER};
+
+use head::Head;
+use schema::BUSY;
 
 /// The ledger of one owner.
 pub struct Ledger {
     connection: Connection,
     owner: KeyId,
+    path: PathBuf,
+    /// The number of the entry that `ledger.head` is known to name.
+    published: Option<u64>,
 }
 
 /// Why the ledger did not do what it was asked to.
@@ -61,6 +68,30 @@ pub enum LedgerError {
         /// What does not fit.
         why: &'static str,
     },
+    /// The log does not reach as far as it had.
+    #[error(
+        "[ledger-rolled-back] the ledger is older than {head} says ({why}), so part of what was \
+         spent is not in it: grant nothing; put back ledger.sqlite, ledger.sqlite-wal and \
+         ledger.head as they were together"
+    )]
+    RolledBack {
+        /// The file that knows how far it had come.
+        head: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
+    /// The clock was set back.
+    #[error(
+        "[clock-back] the broker's clock says second {now}, and the newest entry of its ledger \
+         was made at second {newest}: set the clock; if it is right now and was wrong then, sign \
+         a new version of the policy"
+    )]
+    ClockBack {
+        /// What the clock says.
+        now: u64,
+        /// What it said when the newest entry was made.
+        newest: u64,
+    },
     /// An older policy than one that was in force.
     #[error(
         "[policy-rollback] version {newest} of the policy was in force ({newest_digest:?}), this \
@@ -77,8 +108,13 @@ pub enum LedgerError {
         found_digest: Digest,
     },
     /// More nonces are out than anybody needs.
-    #[error("[too-many-challenges] {OUTSTANDING} challenges are open: wait until some expire")]
-    TooManyNonces,
+    #[error("[too-many-challenges] {limit} challenges {whose} are open: wait until some expire")]
+    TooManyNonces {
+        /// How many may be.
+        limit: u64,
+        /// Of whom.
+        whose: &'static str,
+    },
     /// The request breaks a rule that only the ledger can check.
     #[error("{0}")]
     Denied(#[from] Denial),
@@ -105,13 +141,19 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Exists`], and when it cannot be written.
+    /// [`LedgerError::Exists`], [`LedgerError::Missing`] where there was one that is gone,
+    /// and when it cannot be written.
     pub fn create(path: &Path, owner: KeyId) -> Result<Self, LedgerError> {
         if path.exists() {
             return Err(LedgerError::Exists(path.to_owned()));
         }
+        if Head::read(path)?.is_some_and(|head| head.seq > 0) {
+            return Err(LedgerError::Missing(path.to_owned()));
+        }
+        let head = Head { seq: 0, digest: chain::genesis(&owner) };
+        head.write(path)?;
         let connection = schema::create(path, &owner)?;
-        Ok(Self { connection, owner })
+        Ok(Self { connection, owner, path: path.to_owned(), published: Some(0) })
     }
 
     /// Opens the ledger of an owner. A missing one is never replaced by an empty one,
@@ -119,13 +161,19 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Missing`], [`LedgerError::Foreign`], and when it cannot be read.
+    /// [`LedgerError::Missing`], [`LedgerError::Foreign`], [`LedgerError::RolledBack`], and
+    /// when it cannot be read.
     pub fn open(path: &Path, owner: KeyId) -> Result<Self, LedgerError> {
         if !path.exists() {
             return Err(LedgerError::Missing(path.to_owned()));
         }
         let connection = schema::open(path, &owner)?;
-        Ok(Self { connection, owner })
+        // The head first: until the log is read, it may only have grown.
+        let head = Head::read(path)?
+            .ok_or_else(|| head::rolled_back(&Head::path(path), "that file is missing"))?;
+        let ledger = Self { connection, owner, path: path.to_owned(), published: Some(head.seq) };
+        head.check(&ledger)?;
+        Ok(ledger)
     }
 
     /// The owner whose ledger it is.

@@ -1,11 +1,13 @@
 //! The file: how it is made, opened and told from other files.
 
 use std::{
-    fs::{File, OpenOptions},
-    path::Path,
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
+use cloister_party::files::sync_directory;
 use cloister_protocol::KeyId;
 use rusqlite::{Connection, OpenFlags};
 
@@ -15,6 +17,10 @@ use super::LedgerError;
 const APPLICATION: i64 = 0x434c_424c;
 const VERSION: i64 = 1;
 
+/// How long a request waits for another writer.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
+
+/// A job and a population are together once in the log, whoever asks and however often.
 const TABLES: &str = "
     CREATE TABLE owner (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -22,14 +28,21 @@ const TABLES: &str = "
     ) STRICT;
     CREATE TABLE nonces (
         nonce BLOB PRIMARY KEY,
+        peer BLOB NOT NULL,
         until INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX nonces_until ON nonces (until);
+    CREATE INDEX nonces_peer ON nonces (peer, until);
     CREATE TABLE log (
         seq INTEGER PRIMARY KEY CHECK (seq > 0),
         digest BLOB NOT NULL UNIQUE,
         population TEXT,
+        job BLOB,
         cost INTEGER CHECK (cost >= 0),
-        entry BLOB NOT NULL
+        entry BLOB NOT NULL,
+        CHECK ((population IS NULL) = (job IS NULL)),
+        CHECK ((population IS NULL) = (cost IS NULL)),
+        UNIQUE (job, population)
     ) STRICT;
     CREATE INDEX log_population ON log (population, cost);
     CREATE TABLE grants (
@@ -40,21 +53,36 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Makes the file, and its directory entry durable.
+/// Makes the file, and its directory entry durable. It has another name until it is
+/// complete: after a crash there is a ledger or none, and never half of one.
 pub(super) fn create(path: &Path, owner: &KeyId) -> Result<Connection, LedgerError> {
+    let new = unfinished(path);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     // Owner-readable only, from the first byte on.
-    private(path)?;
-    let mut connection = connect(path)?;
+    private(&new)?;
+    let mut connection = Connection::open_with_flags(&new, flags())?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute("INSERT INTO owner (id, key) VALUES (1, ?1)", [owner_bytes(owner)])?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)?;
     if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        File::open(directory)?.sync_all()?;
+        sync_directory(directory)?;
     }
-    Ok(connection)
+    open(path, owner)
+}
+
+/// The name of a ledger that is being made.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("sqlite-new")
 }
 
 /// Opens the file and checks that it is a ledger, of this version and owner.
@@ -78,9 +106,8 @@ pub(super) fn open(path: &Path, owner: &KeyId) -> Result<Connection, LedgerError
 }
 
 fn connect(path: &Path) -> Result<Connection, LedgerError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    let connection = Connection::open_with_flags(path, flags())?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A commit that was answered survives a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -88,6 +115,10 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     Ok(connection)
+}
+
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
 fn private(path: &Path) -> Result<File, LedgerError> {

@@ -4,7 +4,7 @@ use cloister_attestation::Measurements;
 use serde::Deserialize;
 use toml::{Spanned, Table};
 
-use super::{PolicyError, text};
+use super::{Enclave, PolicyError, Unprotected, enclaves, text};
 
 /// Only what is edited.
 #[derive(Deserialize)]
@@ -19,35 +19,45 @@ struct VersionSection {
 
 /// Approves the enclaves of `measurements` (the text of `measurements.toml`) in the
 /// text of a policy, and counts its version up. Everything else in the text stays as
-/// it is. If all of them are approved already, the text is returned unchanged.
+/// it is. Returns the new text, and the enclaves that were not approved before; if there
+/// are none, the text is unchanged.
 ///
 /// # Errors
 ///
-/// [`PolicyError`] when either text cannot be read, or the policy's enclaves are
-/// written as an inline array.
-pub fn trust_image(policy: &str, measurements: &str) -> Result<String, PolicyError> {
+/// [`PolicyError::Unprotected`] for an enclave that protects nothing and was not allowed,
+/// and otherwise when either text cannot be read, or the policy's enclaves are written as
+/// an inline array.
+pub fn trust_image(
+    policy: &str,
+    measurements: &str,
+    allow: Unprotected,
+) -> Result<(String, Vec<Enclave>), PolicyError> {
     let added = Measurements::from_toml(measurements)?;
+    for enclave in enclaves(&added) {
+        allow.require(&enclave)?;
+    }
     let before = approved(policy)?;
     let mut wanted = before.clone().unwrap_or_else(|| added.clone());
     wanted.merge(added.clone());
     if before.as_ref() == Some(&wanted) {
-        return Ok(policy.to_owned());
+        return Ok((policy.to_owned(), Vec::new()));
     }
     let version = toml::from_str::<Version>(policy)?.policy.version;
     let next = version.get_ref().checked_add(1).ok_or(PolicyError::Edit)?;
     let span = version.span();
     let (head, tail) = (&policy[..span.start], policy[span.end..].trim_end());
-    let mut missing = String::new();
+    let (mut missing, mut new) = (String::new(), Vec::new());
     for section in sections(&added) {
         if !before.as_ref().is_some_and(|before| contains(before, &section)) {
             missing.push('\n');
             missing.push_str(&section.to_toml());
+            new.extend(enclaves(&section));
         }
     }
     let text = format!("{head}{next}{tail}\n{missing}");
     // What was written is what was meant, or it is not written.
     match approved(&text) {
-        Ok(Some(after)) if after == wanted => Ok(text),
+        Ok(Some(after)) if after == wanted => Ok((text, new)),
         _ => Err(PolicyError::Edit),
     }
 }

@@ -5,6 +5,7 @@
 //! to be there: leaving one out denies, and says which.
 
 mod edit;
+mod enclaves;
 mod explain;
 mod template;
 mod text;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use edit::trust_image;
+pub use enclaves::{Enclave, Section, Unprotected, enclaves, warnings};
 pub use explain::explain;
 pub use template::{Template, template};
 
@@ -163,6 +165,19 @@ pub enum PolicyError {
         found: String,
         /// What is allowed.
         rule: &'static str,
+    },
+    /// Measurements name an enclave that protects nothing, and nobody asked for one.
+    #[error(
+        "[policy-unprotected] the measurements have a [[{section}]] section ({name:?}), an enclave \
+         whose operator can read the data: take it out, or say {flag} if that is meant"
+    )]
+    Unprotected {
+        /// The section.
+        section: &'static str,
+        /// What its operator calls it.
+        name: String,
+        /// The option that allows it.
+        flag: &'static str,
     },
     /// The enclave's section cannot be appended to this text.
     #[error(

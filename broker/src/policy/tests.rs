@@ -14,7 +14,7 @@ fn text() -> String {
         population: "patients of \"A\"",
         not_after: "2027-12-31",
     };
-    trust_image(&template(&with), &measurements(&scene.vendor, &scene.pcrs)).unwrap()
+    trust(&template(&with), &measurements(&scene.vendor, &scene.pcrs)).unwrap()
 }
 
 #[test]
@@ -151,19 +151,19 @@ fn trusting_an_image_keeps_what_the_owner_wrote() {
         format!("# mine\n{}# the end", text().replace("version = 2", "version = 41  # why"));
     let other = Scene::new();
     let second = measurements(&other.vendor, &other.pcrs);
-    let after = trust_image(&before, &second).unwrap();
+    let after = trust(&before, &second).unwrap();
     assert!(after.starts_with("# mine\n") && after.contains("version = 42  # why"));
     assert!(after.contains("# the end") && after.contains("# Whom the data is about."));
     let policy = Policy::from_toml(&after).unwrap();
     assert_eq!(policy.enclaves.simulated_references().len(), 2);
     // Trusting it again changes nothing, version included.
-    assert_eq!(trust_image(&after, &second).unwrap(), after);
+    assert_eq!(trust(&after, &second).unwrap(), after);
     // Both at once: only the new one is added.
-    let both = trust_image(&after, &format!("{first}\n{second}")).unwrap();
+    let both = trust(&after, &format!("{first}\n{second}")).unwrap();
     let policy = Policy::from_toml(&both).unwrap();
     assert_eq!((policy.version, policy.enclaves.simulated_references().len()), (43, 3));
-    assert!(trust_image(&after, "").is_err());
-    assert!(trust_image("[policy]\n", &second).is_err(), "no version to count up");
+    assert!(trust(&after, "").is_err());
+    assert!(trust("[policy]\n", &second).is_err(), "no version to count up");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn an_inline_array_of_enclaves_is_not_broken_by_appending() {
     let inline = inline + &toml::to_string(&table).unwrap();
     Policy::from_toml(&inline).unwrap();
     let other = Scene::new();
-    let added = trust_image(&inline, &measurements(&other.vendor, &other.pcrs));
+    let added = trust(&inline, &measurements(&other.vendor, &other.pcrs));
     assert!(matches!(added, Err(PolicyError::Edit)), "{added:?}");
 }
 
@@ -197,4 +197,44 @@ fn it_is_explained_with_all_that_matters() {
         assert!(page.contains(part), "{part:?} is not in:\n{page}");
     }
     assert!(page.lines().all(|line| line.len() < 100), "{page}");
+}
+
+/// An owner who knows that simulated enclaves protect nothing.
+fn trust(policy: &str, measurements: &str) -> Result<String, PolicyError> {
+    let allow = Unprotected { simulated: true, debug: false };
+    trust_image(policy, measurements, allow).map(|(text, _)| text)
+}
+
+#[test]
+fn an_unprotected_enclave_is_not_approved_by_the_way() {
+    let genuine =
+        format!("[[nitro]]\nname = \"good\"\n[nitro.pcrs]\n0 = \"{}\"\n", "ab".repeat(48));
+    let scene = Scene::new();
+    let simulated = measurements(&scene.vendor, &scene.pcrs);
+    let debug = "[[nitro-debug]]\nname = \"staging\"\npcrs = {}\n";
+    let nothing = Unprotected::default();
+    let (before, added) = trust_image(&text(), &genuine, nothing).unwrap();
+    assert_eq!((added[0].section, added[0].name.as_str()), (Section::Nitro, "good"));
+    assert_eq!(added[0].marks, [("PCR0", "ab".repeat(48))]);
+    for (section, more, flag, allow) in [
+        (
+            "[[simulated]]",
+            &simulated[..],
+            "--allow-simulated",
+            Unprotected { simulated: true, debug: false },
+        ),
+        ("[[nitro-debug]]", debug, "--allow-debug", Unprotected { simulated: false, debug: true }),
+    ] {
+        let both = format!("{genuine}\n{more}");
+        let other = Unprotected { simulated: !allow.simulated, debug: !allow.debug };
+        for allow in [nothing, other] {
+            let error = trust_image(&before, &both, allow).unwrap_err().to_string();
+            assert!(error.contains(section) && error.contains(flag), "{error}");
+        }
+        let (after, added) = trust_image(&before, &both, allow).unwrap();
+        assert_eq!(added.len(), 1, "the genuine one is there already");
+        assert!(added[0].marks.iter().any(|(name, _)| *name == "root") == allow.simulated);
+        let policy = Policy::from_toml(&after).unwrap();
+        assert_eq!(warnings(&policy).len(), 2, "one was there before");
+    }
 }

@@ -2,11 +2,12 @@
 
 mod edit;
 mod sign;
+mod trust;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cloister_broker::policy::{self as rules, PolicyError, explain, trust_image};
+use cloister_broker::policy::{self as rules, PolicyError, Unprotected, explain};
 use cloister_party::{Enrolment, Role};
 use cloister_protocol::{Signed, limits};
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::{
     error::{Context, Error, Result},
     files,
     home::OwnerHome,
-    ui::{Page, Report},
+    ui::{Page, Report, printable},
 };
 use edit::List;
 
@@ -39,6 +40,7 @@ pub enum Policy {
     ///
     /// Measurements say what an enclave measures to and under whose root. Whoever gives
     /// them to you has to be believed, or compared with your own build of the enclave.
+    /// Enclaves that protect nothing are refused unless they are asked for.
     #[command(after_help = "Example:
   cloister policy trust-image measurements.toml --home hospital-a")]
     TrustImage(TrustImage),
@@ -65,6 +67,12 @@ pub struct OfHome {
 pub struct TrustImage {
     /// What the enclave measures to
     measurements: PathBuf,
+    /// Also approve simulated enclaves: whoever runs one can read the data
+    #[arg(long)]
+    allow_simulated: bool,
+    /// Also approve enclaves in debug mode: their operator can read the data
+    #[arg(long)]
+    allow_debug: bool,
     #[command(flatten)]
     of: OfHome,
 }
@@ -89,7 +97,10 @@ impl Policy {
                 Ok(Report::done(Page::new().text(page.trim_end()), json!({ "text": page })))
             }
             Self::Sign(of) => sign::sign(&Draft::read(&of.home)?, &of.home),
-            Self::TrustImage(TrustImage { measurements, of }) => trust(measurements, of),
+            Self::TrustImage(TrustImage { measurements, allow_simulated, allow_debug, of }) => {
+                let allow = Unprotected { simulated: *allow_simulated, debug: *allow_debug };
+                trust::trust(measurements, allow, of)
+            }
             Self::AllowOwner(allow) => allow.run(Role::Owner, List::Owners),
             Self::AllowOrchestrator(allow) => allow.run(Role::Orchestrator, List::Orchestrators),
         }
@@ -142,25 +153,19 @@ impl Draft {
 fn check(of: &OfHome) -> Result<Report> {
     let draft = Draft::read(&of.home)?;
     let policy = draft.compile()?;
+    let warnings = rules::warnings(&policy);
     let page = Page::new()
         .good(format!("{} is complete, version {}", draft.path.display(), policy.version))
+        .append(loud(&warnings))
         .next(format!("cloister policy sign --home {}", of.home.display()));
     let json = json!({
         "policy": draft.path,
         "version": policy.version,
         "population": policy.population,
         "valid": true,
+        "warnings": warnings,
     });
     Ok(Report::done(page, json))
-}
-
-fn trust(measurements: &Path, of: &OfHome) -> Result<Report> {
-    let draft = Draft::read(&of.home)?;
-    let added = files::read_text(measurements)?;
-    let text = trust_image(&draft.text, &added);
-    let text = text.with_path(measurements)?;
-    let changed = draft.replace(&text)?;
-    Ok(changed_report(changed, &draft, &of.home, "the enclave is trusted", Page::new()))
 }
 
 impl Allow {
@@ -187,6 +192,11 @@ impl Allow {
         let what = format!("{comment} is allowed");
         Ok(changed_report(changed, &draft, &self.of.home, &what, page))
     }
+}
+
+/// What an owner must not overlook, line by line. Names in it are an operator's.
+fn loud(warnings: &[String]) -> Page {
+    warnings.iter().fold(Page::new(), |page, warning| page.loud(printable(warning)))
 }
 
 fn changed_report(changed: bool, draft: &Draft, home: &Path, what: &str, page: Page) -> Report {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use cloister_broker::policy::Policy;
+use cloister_broker::policy::{Policy, warnings};
 use cloister_protocol::{Signed, limits};
 use serde_json::json;
 
-use super::Draft;
+use super::{Draft, loud};
 use crate::{
     error::{Context, Error, Result},
     files,
@@ -44,5 +44,12 @@ pub(super) fn sign(draft: &Draft, home: &Path) -> Result<Report> {
 }
 
 fn report(page: Page, path: &Path, policy: &Policy, changed: bool) -> Report {
-    Report::done(page, json!({ "policy": path, "version": policy.version, "changed": changed }))
+    let warnings = warnings(policy);
+    let json = json!({
+        "policy": path,
+        "version": policy.version,
+        "changed": changed,
+        "warnings": warnings,
+    });
+    Report::done(loud(&warnings).append(page), json)
 }

@@ -50,6 +50,14 @@ fn failures_are_one_line_and_exit_code_1() {
 }
 
 #[test]
+fn a_machine_does_not_approve_code_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let approve = ["code", "approve", "x.code", "--home", "nowhere", "--json"];
+    let (code, line) = fails(folder.path(), &approve);
+    assert!(code == 2 && line.contains("--yes"), "{line}");
+}
+
+#[test]
 fn a_machine_gets_errors_as_an_object_too() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["show", "missing", "--json"][..], &["verify", "--json"]] {

@@ -63,6 +63,33 @@ fn opened(sealed: &Path, key: &Path) -> Vec<u8> {
 }
 
 #[test]
+fn an_owner_is_made_with_its_ledger() {
+    let folder = prepared();
+    let path = folder.path().join("a/ledger.sqlite");
+    let owner = *cloister_party::Home::open(&folder.path().join("a")).unwrap().id();
+    assert_eq!(cloister_broker::Ledger::open(&path, owner).unwrap().verify_chain().unwrap().0, 0);
+    for name in ["policy.toml", "ledger.head"] {
+        assert!(folder.path().join("a").join(name).exists(), "{name}");
+    }
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    // A home is never made over another, so a ledger is never made anew.
+    fs::remove_file(&path).unwrap();
+    let arguments = [
+        "owner",
+        "init",
+        "a",
+        "--name",
+        "a",
+        "--population",
+        "people",
+        "--address",
+        "https://127.0.0.1:7101",
+    ];
+    fails(folder.path(), &arguments);
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_table_is_sealed_and_only_its_key_opens_it() {
     let folder = prepared();
     let table = "id,size,sick\nCANARY-1,12.5,0\nCANARY-2,,1\nCANARY-1,99.25,1\n";
@@ -148,7 +175,16 @@ fn a_policy_is_written_explained_and_signed_once() {
 
     let (_, line) = fails(folder.path(), &at(&["check"]));
     assert!(line.contains("trust-image"), "{line}");
-    works(folder.path(), &at(&["trust-image", "measurements.toml"]));
+    // An enclave that protects nothing is approved by who says so, and then it is shown.
+    let (_, line) = fails(folder.path(), &at(&["trust-image", "measurements.toml"]));
+    assert!(line.contains("[[simulated]]") && line.contains("--allow-simulated"), "{line}");
+    let debug = at(&["trust-image", "measurements.toml", "--allow-debug"]);
+    assert!(fails(folder.path(), &debug).1.contains("--allow-simulated"));
+    let trust = at(&["trust-image", "measurements.toml", "--allow-simulated"]);
+    let page = works(folder.path(), &trust);
+    for part in ["SIMULATED: fixture enclave", "PCR0", "root"] {
+        assert!(page.contains(part), "{page}");
+    }
     works(folder.path(), &at(&["allow-owner", "b/enrolment.cloister"]));
     works(folder.path(), &at(&["allow-orchestrator", "lab/enrolment.cloister"]));
     let again = json(folder.path(), &at(&["allow-owner", "b/enrolment.cloister"]));
@@ -156,10 +192,15 @@ fn a_policy_is_written_explained_and_signed_once() {
     let (_, line) = fails(folder.path(), &at(&["allow-owner", "lab/enrolment.cloister"]));
     assert!(line.contains("that of an owner is needed"), "{line}");
 
-    assert!(works(folder.path(), &at(&["check"])).contains("version 4"));
+    let page = works(folder.path(), &at(&["check"]));
+    assert!(page.contains("version 4") && page.contains("WARNING"), "{page}");
+    let checked = json(folder.path(), &at(&["check"]));
+    assert!(checked["warnings"][0].as_str().unwrap().contains("SIMULATED"), "{checked}");
     assert!(works(folder.path(), &at(&["explain"])).contains("SIMULATED"));
-    works(folder.path(), &at(&["sign"]));
-    assert_eq!(json(folder.path(), &at(&["sign"]))["changed"], false);
+    assert!(works(folder.path(), &at(&["sign"])).contains("WARNING"));
+    let again = json(folder.path(), &at(&["sign"]));
+    assert_eq!(again["changed"], false);
+    assert_eq!(again["warnings"].as_array().unwrap().len(), 1);
     assert!(works(folder.path(), &["show", "a/policy.cloister"]).contains("version 4"));
 
     let path = folder.path().join("a/policy.toml");

@@ -119,7 +119,7 @@ async fn post<Q, A>(
 ) -> Result<A, RelayError>
 where
     Q: Serialize + Send + 'static,
-    A: DeserializeOwned + Send + 'static,
+    A: Serialize + DeserializeOwned + Send + 'static,
 {
     let client = Arc::clone(&broker.client);
     let asking = spawn_blocking(move || client.post_cbor(path, &request, limit));

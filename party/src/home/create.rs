@@ -1,8 +1,8 @@
 //! Making a party.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
+use std::{error::Error, fs, io, os::unix::fs::PermissionsExt, path::Path};
 
-use cloister_protocol::{Signed, SigningKey};
+use cloister_protocol::{KeyId, Signed, SigningKey};
 use jiff::Timestamp;
 use serde_bytes::ByteBuf;
 
@@ -32,6 +32,17 @@ pub struct NewParty {
 impl Home {
     /// Makes a new party in `path`, which must not exist or be empty.
     pub fn create(path: &Path, party: &NewParty) -> Result<Self, HomeError> {
+        Self::create_with(path, party, |_, _| Ok(()))
+    }
+
+    /// Like [`Home::create`], with what else a home of this kind has to hold. `furnish`
+    /// gets the directory under its temporary name, and the key that was made: what it
+    /// writes is there as soon as the home is, or the home is not made.
+    pub fn create_with(
+        path: &Path,
+        party: &NewParty,
+        furnish: impl FnOnce(&Path, &KeyId) -> Result<(), Box<dyn Error + Send + Sync>>,
+    ) -> Result<Self, HomeError> {
         check(party)?;
         let occupied = fs::read_dir(path).map(|mut entries| entries.next().is_some());
         match occupied {
@@ -51,7 +62,9 @@ impl Home {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)
             .map_err(file(parent))?;
-        write_party(new.path(), party, Timestamp::now())?;
+        let id = write_party(new.path(), party, Timestamp::now())?;
+        furnish(new.path(), &id).map_err(HomeError::Furnish)?;
+        sync_directory(new.path()).map_err(file(path))?;
         fs::rename(new.path(), path).map_err(file(path))?;
         drop(new.keep());
         sync_directory(parent).map_err(file(parent))?;
@@ -87,7 +100,7 @@ fn check(party: &NewParty) -> Result<(), HomeError> {
     }
 }
 
-fn write_party(path: &Path, party: &NewParty, now: Timestamp) -> Result<(), HomeError> {
+fn write_party(path: &Path, party: &NewParty, now: Timestamp) -> Result<KeyId, HomeError> {
     let write = |name: &str, bytes: &[u8], mode| {
         let path = path.join(name);
         write_atomically(&path, bytes, mode).map_err(file(&path))
@@ -129,7 +142,8 @@ fn write_party(path: &Path, party: &NewParty, now: Timestamp) -> Result<(), Home
         created: now,
     };
     let toml = toml::to_string(&identity).map_err(damaged(&path.join("identity.toml")))?;
-    write("identity.toml", toml.as_bytes(), PUBLIC)
+    write("identity.toml", toml.as_bytes(), PUBLIC)?;
+    Ok(key.id())
 }
 
 fn write_leaves(

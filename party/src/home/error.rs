@@ -1,16 +1,15 @@
 //! Why a home cannot be made or used.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 use cloister_protocol::keys::KeyError;
-use thiserror::Error;
 
 use crate::{
     certificates::CertificateError, enrolment::EnrolmentError, names::Role, peers::PeersError,
 };
 
 /// Why a home cannot be made or used.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HomeError {
     /// There is something already.
@@ -49,6 +48,9 @@ pub enum HomeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Something else that belongs into a new home could not be made.
+    #[error("the home was not made: {0}")]
+    Furnish(Box<dyn Error + Send + Sync>),
     /// A key can be read by others.
     #[error(
         "{path} holds a private key and has mode {mode:o}: others may have read it. If not, run `chmod 600`"

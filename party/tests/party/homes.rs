@@ -66,6 +66,30 @@ fn a_home_is_never_made_over_something_or_against_its_role() {
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
 
+#[test]
+fn what_a_home_is_furnished_with_is_there_with_it_or_neither_is() {
+    let root = tempfile::tempdir().unwrap();
+    let author = NewParty {
+        role: Role::Author,
+        name: "author".parse().unwrap(),
+        address: None,
+        population: None,
+    };
+    let path = root.path().join("home");
+    let failing = Home::create_with(&path, &author, |new, _| {
+        fs::write(new.join("ledger"), b"half")?;
+        Err("the disk is full".into())
+    });
+    assert!(failing.unwrap_err().to_string().contains("the disk is full"));
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "no half-made home");
+    let home = Home::create_with(&path, &author, |new, id| {
+        assert!(!path.exists());
+        Ok(fs::write(new.join("ledger"), id.to_string())?)
+    });
+    let home = home.unwrap();
+    assert_eq!(fs::read_to_string(home.file("ledger")).unwrap(), home.id().to_string());
+}
+
 /// An enrolment as somebody might write it who does not use our types.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Forged {
@@ -168,6 +192,20 @@ fn nobody_can_be_enrolled_under_what_identifies_another() {
         let error = add(&home, &wrong, &key).unwrap_err();
         assert!(matches!(error, HomeError::Peers(_)), "{what}: {error}");
     }
+    // Nor under the same authority in a certificate with another serial number: nobody
+    // checks a root's signature.
+    let other_serial = |home: &Home| {
+        let mut der = authority(home);
+        assert_eq!(der[13], 0x02, "SEQUENCE, SEQUENCE, [0] version, INTEGER");
+        let last = 14 + usize::from(der[14]);
+        der[last] ^= 1;
+        der
+    };
+    let wrong = Forged { tls_ca: other_serial(&owner), ..good.clone() };
+    let error = add(&home, &wrong, &key).unwrap_err();
+    assert!(error.to_string().contains("certificate authority"), "{error}");
+    let mine = Forged { tls_ca: other_serial(&home), ..good.clone() };
+    assert!(matches!(add(&home, &mine, &key), Err(HomeError::Myself)));
     let mine = Forged { tls_ca: authority(&home), ..good.clone() };
     assert!(matches!(add(&home, &mine, &key), Err(HomeError::Myself)));
     assert!(matches!(home.add_peer(home.enrolment().as_bytes()), Err(HomeError::Myself)));
