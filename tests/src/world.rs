@@ -128,14 +128,18 @@ impl World {
         Ok(())
     }
 
-    /// Seals each owner's table.
+    /// Seals each owner's table; the file of one that was sealed before is replaced.
     pub fn seal(&self, table: &dyn Fn(&str) -> PathBuf, dataset: &Path) -> Result<()> {
         for owner in &self.owners {
             let table = table(&owner.name);
-            self.cloister(&[
+            let mut arguments = vec![
                 "data", "seal", path(&table)?, "--dataset", path(dataset)?, "--home", &owner.name,
                 "-o", path(&owner.sealed)?,
-            ])?;
+            ];
+            if owner.sealed.exists() {
+                arguments.push("--force");
+            }
+            self.cloister(&arguments)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod chain;
 mod errors;
+mod outputs;
 mod owner;
 mod program;
 mod verify;
