@@ -10,6 +10,9 @@ pub enum Error {
     /// The command was used in a way that cannot work: exit code 2.
     #[error("{0}")]
     Usage(String),
+    /// A person ended it: exit code 130, as a shell has it.
+    #[error("interrupted: nothing was written")]
+    Interrupted,
     /// The command was right, and what it was to do failed or was refused: exit code 1.
     #[error("{0}")]
     Failed(String),
@@ -33,6 +36,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
+            Self::Interrupted => 130,
             Self::Failed(_) => 1,
         }
     }

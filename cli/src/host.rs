@@ -17,6 +17,10 @@ pub struct Host(Client);
 pub struct ListedDataset {
     /// The manifest's id, in hexadecimal.
     pub id: String,
+    /// The id of its owner's key, in hexadecimal.
+    pub owner: String,
+    /// Its name.
+    pub name: String,
     /// The name that its owner enrolled under at the host, if the host knows it.
     pub owner_name: Option<String>,
 }
@@ -108,17 +112,16 @@ impl Host {
     }
 
     /// Submits a job; returns its id as the host keeps it.
-    pub fn submit(&self, job: &Signed<Job>) -> Result<String> {
+    pub fn submit(&self, job: &Signed<Job>) -> std::result::Result<String, ClientError> {
         #[derive(Deserialize)]
         struct Answer {
             job: String,
         }
-        let answer: Answer =
-            self.0.post_bytes("/v1/jobs", job.as_bytes()).map_err(Error::failed)?;
+        let answer: Answer = self.0.post_bytes("/v1/jobs", job.as_bytes())?;
         Ok(answer.job)
     }
 
-    /// All jobs of this orchestrator.
+    /// The newest jobs of this orchestrator, with long messages cut.
     pub fn jobs(&self) -> Result<Vec<JobStatus>> {
         self.0.get_json("/v1/jobs").map_err(Error::failed)
     }

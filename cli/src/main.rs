@@ -200,11 +200,7 @@ fn unusable(error: &clap::Error) -> ExitCode {
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
         _ => {
-            let shown = error.render().to_string();
-            let what = shown.split("\n\nUsage:").next().unwrap_or_default();
-            let what = what.split("\n\nFor more information").next().unwrap_or_default();
-            let what = what.trim_start_matches("error: ").trim_end().replace("\n\n", "; ");
-            let error = Error::usage(format!("{}; see --help", what.trim_end_matches('.')));
+            let error = Error::usage(cloister_party::one_line_usage(&error.render().to_string()));
             if std::env::args_os().any(|argument| argument == "--json") {
                 let ui = Ui { json: true, quiet: false };
                 ui.json_line(&json!({ "error": error.to_string() }));

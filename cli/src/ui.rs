@@ -235,7 +235,16 @@ impl Line {
 
 /// Text from a file or peer, safe on a terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(200).collect()
+    safe(text, 200)
+}
+
+/// The same for a reason: what it cost may stand at its end.
+pub fn sentence(text: &str) -> String {
+    safe(text, 2000)
+}
+
+fn safe(text: &str, most: usize) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(most).collect()
 }
 
 /// Bytes as people say them.

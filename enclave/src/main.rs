@@ -7,7 +7,10 @@ use cloister_enclave::boot::{self, Arguments, BootError, HELP};
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(env::args_os().skip(1)) {
         Ok(arguments) => arguments,
-        Err(error) => return fail(&error),
+        Err(error) => {
+            fail(&error);
+            return ExitCode::from(2);
+        }
     };
     match run(arguments) {
         Ok(code) => code,
@@ -23,7 +26,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, BootError> {
             boot::serve(&listen, &platform, workers)?;
         }
         Arguments::Vendor(directory) => boot::make_vendor(&directory)?,
-        Arguments::Measure { vendor } => print!("{}", boot::measure(&vendor)?),
+        Arguments::Measure { vendor, json } => print!("{}", boot::measure(&vendor, json)?),
         Arguments::Help => print!("{HELP}"),
         Arguments::Version => println!("cloister-enclave {}", env!("CARGO_PKG_VERSION")),
     }

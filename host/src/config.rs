@@ -143,6 +143,8 @@ impl HostConfig {
             )?,
             start: seconds("start-seconds", given.start_seconds, default.start)?,
             enclave: seconds("enclave-seconds", given.enclave_seconds, default.enclave)?,
+            late: default.late,
+            vacate: default.vacate,
         })
     }
 
@@ -166,7 +168,7 @@ impl HostConfig {
         wrapper: PathBuf,
     ) -> Result<Launcher, LaunchError> {
         let EnclaveConfig::Simulated { command, vendor, workers } = &self.enclave;
-        let in_path = command.components().count() == 1;
+        let in_path = !command.as_os_str().as_encoded_bytes().contains(&b'/');
         let command = if in_path { command.clone() } else { home.join(command) };
         let vendor = home.join(vendor);
         let process = ProcessLauncher::simulated(wrapper, command, &vendor, *workers, run)?;

@@ -1,6 +1,6 @@
 //! `cloister-host --home DIR`
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -41,8 +41,20 @@ enum Internal {
     },
 }
 
+/// How long threads that block may go on after the end.
+const GRACE: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => {
+            let usage = cloister_party::one_line_usage(&error.render().to_string());
+            eprintln!("cloister-host: {usage}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cloister-host: {error:#}");
@@ -65,12 +77,16 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .init();
     let home = Home::open_as(&home, Role::Host)?;
     let wrapper = std::env::current_exe().context("this program cannot find itself")?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone()));
         let listening = |address| println!("cloister-host listens on https://{address}");
-        Ok(cloister_host::daemon::run(home, wrapper, listening, stop).await?)
-    })
+        cloister_host::daemon::run(home, wrapper, listening, stop).await
+    });
+    // A thread that reads a large dataset or waits for a broker does not hold it up.
+    runtime.shutdown_timeout(GRACE);
+    Ok(ended?)
 }
 
 /// SIGTERM or SIGINT: stop taking requests, end the enclave, leave.

@@ -4,8 +4,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use axum::{Router, body::Body, routing::post};
 use cloister_host::relay::{self, Deadlines, Event, RelayError, Source};
 use cloister_link::{Address, Link, Listener};
+use cloister_party::{ClientError, Role, Server};
 use cloister_protocol::{
     Digest, Id,
     frames::{Refusal, Reply, Request},
@@ -155,4 +157,32 @@ async fn a_release_of_a_senseless_size_is_refused_before_it_comes() {
     let mut following = relay::follow(&address, transcript(), 0, &deadlines()).await.unwrap();
     let error = following.next().await.unwrap_err();
     assert!(error.to_string().contains("1099511627776"), "{error}");
+}
+
+/// It never stalls, and the thread that asks would never come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_answers_byte_by_byte_is_left_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = common::free_port();
+    let host = common::party(folder.path(), Role::Host, "node", Some(common::free_port()));
+    let owner = common::party(folder.path(), Role::Owner, "hospital", Some(port));
+    common::introduce(&host, &owner);
+    let server = Server::bind(format!("127.0.0.1:{port}").parse().unwrap(), &owner).await.unwrap();
+    let drip = || async {
+        let bytes = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Some((Ok::<_, std::io::Error>(vec![b'x']), ()))
+        });
+        ([("content-type", "application/cbor")], Body::from_stream(bytes))
+    };
+    let router = Router::new().route("/v1/challenge", post(drip));
+    tokio::spawn(server.run(router, std::future::pending()));
+    let client = common::client(&host, &owner);
+    let began = Instant::now();
+    let asking = tokio::task::spawn_blocking(move || {
+        client.post_cbor_within::<_, u8>("/v1/challenge", &0, 4096, PATIENCE)
+    });
+    let answer = asking.await.unwrap();
+    assert!(matches!(answer, Err(ClientError::Unreachable { .. })), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

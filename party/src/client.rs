@@ -135,8 +135,31 @@ impl Client {
         question: &Q,
         limit: usize,
     ) -> Result<A, ClientError> {
+        self.ask_cbor(path, question, limit, None)
+    }
+
+    /// The same, with a bound on the whole of it: a service that sends a byte now and
+    /// then never stalls, and would hold its caller for ever.
+    pub fn post_cbor_within<Q: Serialize + ?Sized, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        question: &Q,
+        limit: usize,
+        within: Duration,
+    ) -> Result<A, ClientError> {
+        self.ask_cbor(path, question, limit, Some(within))
+    }
+
+    fn ask_cbor<Q: Serialize + ?Sized, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        question: &Q,
+        limit: usize,
+        within: Option<Duration>,
+    ) -> Result<A, ClientError> {
         let headers = [(header::CONTENT_TYPE.as_str(), CBOR)];
-        let answer = self.call(Method::POST, path, &headers, cbor::encode(question))?;
+        let question = cbor::encode(question);
+        let answer = self.call_within(Method::POST, path, &headers, question, within)?;
         self.cbor(path, answer, limit)
     }
 
@@ -190,11 +213,23 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl AsSendBody,
     ) -> Result<Response<Body>, ClientError> {
+        self.call_within(method, path, headers, body, None)
+    }
+
+    fn call_within(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsSendBody,
+        within: Option<Duration>,
+    ) -> Result<Response<Body>, ClientError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body).map_err(|error| self.answer(path, &error))?;
+        let request = self.agent.configure_request(request).timeout_global(within).build();
         let answer = self.agent.run(request).map_err(|error| self.explain(path, error))?;
         if answer.status().is_success() {
             return Ok(answer);

@@ -29,6 +29,7 @@ pub mod peers;
 pub mod reply;
 pub mod server;
 pub mod tls;
+mod usage;
 
 pub use client::{Client, ClientError};
 pub use enrolment::{Enrolment, EnrolmentError};
@@ -38,3 +39,4 @@ pub use names::{PartyName, Role, ServiceAddress};
 pub use peers::{Peer, Peers};
 pub use reply::{Cbor, Refused};
 pub use server::{ServeError, Server, serve};
+pub use usage::one_line_usage;

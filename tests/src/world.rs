@@ -137,7 +137,12 @@ impl World {
             let enrolment = format!("{LAB}/enrolment.cloister");
             self.cloister(&["policy", "allow-orchestrator", &enrolment, "--home", home])?;
             self.cloister(&[
-                "policy", "trust-image", "measurements.toml", "--allow-simulated", "--home", home,
+                "policy",
+                "trust-image",
+                "measurements.toml",
+                "--allow-simulated",
+                "--home",
+                home,
             ])?;
             let file = owner.home.join("policy.toml");
             fs::write(&file, edit(home, fs::read_to_string(&file)?))?;
@@ -147,11 +152,11 @@ impl World {
         Ok(())
     }
 
-    /// Seals each owner's table.
+    /// Seals each owner's table; the file of one that was sealed before is replaced.
     pub fn seal(&self, table: &dyn Fn(&str) -> PathBuf, dataset: &Path) -> Result<()> {
         for owner in &self.owners {
             let table = table(&owner.name);
-            self.cloister(&[
+            let mut arguments = vec![
                 "data",
                 "seal",
                 path(&table)?,
@@ -161,7 +166,11 @@ impl World {
                 &owner.name,
                 "-o",
                 path(&owner.sealed)?,
-            ])?;
+            ];
+            if owner.sealed.exists() {
+                arguments.push("--force");
+            }
+            self.cloister(&arguments)?;
         }
         Ok(())
     }

@@ -310,7 +310,7 @@ fn colours_are_for_terminals() -> Result<()> {
     for words in [
         "show job.toml",
         "verify results --trust measurements.toml",
-        "data mock --dataset data/dataset.toml --rows 5 -o 5.csv",
+        "data mock --dataset data/dataset.toml --rows 5 -o 5.csv --force",
     ] {
         let ran = fixture.cloister(words)?;
         ran.good()?;

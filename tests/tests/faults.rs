@@ -148,7 +148,12 @@ fn submit_until(stop: &Arc<AtomicBool>, world: &World) -> JoinHandle<Result<Vec<
     let (stop, programs, root) = (Arc::clone(stop), world.programs.clone(), world.root.clone());
     thread::spawn(move || {
         let mut submitted = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
+        // Each job has a folder of its own: results of two jobs are not mixed.
+        for number in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let folder = format!("stormy/{number}");
             let arguments = [
                 "run",
                 "job.toml",
@@ -159,7 +164,7 @@ fn submit_until(stop: &Arc<AtomicBool>, world: &World) -> JoinHandle<Result<Vec<
                 "--trainers",
                 ".",
                 "-o",
-                "stormy",
+                &folder,
                 "--json",
             ];
             let ended = programs.cloister(&root, &arguments).output()?;

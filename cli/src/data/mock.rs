@@ -13,7 +13,8 @@ use serde_json::json;
 use super::Description;
 use crate::{
     error::{Context, Error, Result},
-    files,
+    files::Draft,
+    interrupt,
     ui::{Page, Report},
 };
 
@@ -37,26 +38,32 @@ pub struct Mock {
     /// The CSV to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace the CSV if it is there already
+    #[arg(long)]
+    force: bool,
 }
 
 impl Mock {
     /// Writes the rows.
     pub fn run(&self) -> Result<Report> {
-        let Self { dataset, rows, seed, output } = self;
+        let Self { dataset, rows, seed, output, force } = self;
         if *rows == 0 {
             return Err(Error::usage("--rows 0: ask for at least one row"));
         }
         let description = Description::read(dataset)?;
-        let mut csv = csv::Writer::from_writer(files::draft(output)?);
+        let interrupted = interrupt::Flag::listen()?;
+        let draft = Draft::begin(output, &[dataset], *force)?;
+        let mut csv = csv::Writer::from_writer(draft);
         let names = description.columns.iter().map(|column| &column.name);
         csv.write_record(names).with_path(output)?;
         let mut random = ChaCha12Rng::seed_from_u64(*seed);
         for row in 1..=*rows {
+            interrupted.check()?;
             let values = description.columns.iter().map(|c| value(c, row, &mut random));
             csv.write_record(values).with_path(output)?;
         }
         let file = csv.into_inner().with_path(output)?;
-        file.commit().with_path(output)?;
+        file.commit()?;
         let page = Page::new().good(format!("{rows} synthetic rows in {}", output.display()));
         Ok(Report::done(page, json!({ "file": output, "rows": rows, "seed": seed })))
     }

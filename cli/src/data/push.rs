@@ -1,6 +1,6 @@
 //! `cloister data push`: a sealed dataset goes to a host.
 
-use std::{fs::File, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use cloister_protocol::dataset::FileLayout;
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     error::{Context, Error, Result},
+    files,
     home::{self, OwnerHome},
     host::Host,
     ui::{Page, Report, Ui, printable},
@@ -35,7 +36,7 @@ impl Push {
     /// Uploads the file.
     pub fn run(&self, ui: Ui) -> Result<Report> {
         let home = OwnerHome::open(&self.home)?;
-        let mut file = File::open(&self.file).with_path(&self.file)?;
+        let mut file = files::open(&self.file)?;
         let layout = FileLayout::read(&mut file).with_path(&self.file)?;
         let owner = layout.header.owner;
         if owner != home.key.id() {

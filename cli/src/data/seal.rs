@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     error::{Context, Result},
-    files,
+    files::Draft,
     home::OwnerHome,
+    interrupt,
     ui::{self, Page, Report, Ui},
 };
 
@@ -48,6 +49,9 @@ pub struct Seal {
     /// The sealed file [default: the table's name with .sealed]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace the sealed file if it is there already
+    #[arg(long)]
+    force: bool,
     /// Move values outside the public bounds to the bound instead of refusing them
     #[arg(long)]
     clamp: bool,
@@ -64,13 +68,15 @@ impl Seal {
 
         // 1. Header and body stream to a file that has no name yet.
         let key = DataKey::from_bytes(&*Zeroizing::new(random::<32>()?));
-        let mut file = files::draft(&output)?;
+        let interrupted = interrupt::Flag::listen()?;
+        let mut file = Draft::begin(&output, &[&self.table, &self.dataset], self.force)?;
         write_prefix(&mut file, &header).with_path(&output)?;
         let body = SealingWriter::new(file, &key, &random()?, &header.digest());
         let body = body.with_path(&output)?;
         let outside = if self.clamp { Outside::Clamp } else { Outside::Refuse };
         let bar = ui.bar(0, "sealing");
-        let (body, streamed) = stream(&self.table, &description, outside, &bar, body)?;
+        let go_on = || interrupted.check();
+        let (body, streamed) = stream(&self.table, &description, outside, &bar, go_on, body)?;
         bar.finish_and_clear();
         let (mut file, length, hash) = body.finish().with_path(&output)?;
 
@@ -87,9 +93,11 @@ impl Seal {
         let signed = Signed::sign(&manifest, &home.key).doing("cannot sign the manifest")?;
         write_suffix(&mut file, &signed).with_path(&output)?;
 
+        interrupted.check()?;
+
         // 3. The key is safe in the home before the file gets its name.
         let id = home.keep(&key, &DatasetProof { header: header.clone(), manifest: signed })?;
-        file.commit().with_path(&output)?;
+        file.commit()?;
         let json = json!({
             "file": output,
             "id": id.to_string(),
@@ -100,6 +108,7 @@ impl Seal {
             "max_rows_per_unit": counts.max_rows_per_unit,
             "clamped": streamed.clamped,
             "missing": streamed.missing,
+            "middle_of_bounds": without_typical(&header),
             "sealed_bytes": length,
         });
         let next = format!(
@@ -121,6 +130,11 @@ fn summary(header: &HeaderCore, streamed: &Streamed) -> Page {
         Unit::Column(column) => format!("one {column}, at most {} rows", counts.max_rows_per_unit),
         Unit::Row => "one row".to_owned(),
     };
+    let middle = without_typical(header);
+    let middle = (!middle.is_empty()).then(|| {
+        let names: Vec<_> = middle.into_iter().map(ui::printable).collect();
+        format!("the middle of the bounds, for want of `typical`: {}", names.join(", "))
+    });
     let (features, targets) = (header.features().count(), header.targets().count());
     Page::new()
         .good(format!("Sealed {}", ui::printable(&header.name)))
@@ -128,6 +142,14 @@ fn summary(header: &HeaderCore, streamed: &Streamed) -> Page {
         .row("rows", counts.rows)
         .row("units", format!("{} ({unit})", counts.units))
         .row("columns", format!("{features} features, {targets} to be predicted"))
+        .row_if("no value is", middle)
         .row_if("clamped", (*clamped > 0).then(|| format!("{clamped} values to their bounds")))
         .row_if("empty", (*missing > 0).then(|| format!("{missing} features without a value")))
+}
+
+/// Features whose missing values count as the middle of their bounds, because the
+/// description has no typical value. Rows are never asked.
+fn without_typical(header: &HeaderCore) -> Vec<&str> {
+    let without = header.features().filter(|column| column.typical.is_none());
+    without.map(|column| column.name.as_str()).collect()
 }

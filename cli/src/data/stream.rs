@@ -26,12 +26,14 @@ pub struct Streamed {
     pub missing: u64,
 }
 
-/// Reads a table, checks every value and writes the rows to `to`, batch by batch.
+/// Reads a table, checks every value and writes the rows to `to`, batch by batch, until
+/// the end or until `go_on` fails.
 pub fn stream<W: Write>(
     path: &Path,
     description: &Description,
     outside: Outside,
     bar: &ProgressBar,
+    go_on: impl Fn() -> Result<()>,
     to: W,
 ) -> Result<(W, Streamed)> {
     let mut table = Table::open(path, description)?;
@@ -41,6 +43,7 @@ pub fn stream<W: Write>(
     let schema = schema(&description.columns);
     let mut writer = StreamWriter::try_new(to, &schema).doing("cannot write")?;
     while let Some(batch) = table.next()? {
+        go_on()?;
         let batch = checker.batch(&batch)?;
         units.batch(&batch);
         writer.write(&batch).doing("cannot write")?;
@@ -67,7 +70,8 @@ pub fn public_set(path: &Path, description: Description) -> Result<(Vec<u8>, u64
     let mut description = description.without_unit();
     "row".clone_into(&mut description.unit);
     let bar = ProgressBar::hidden();
-    let (bytes, streamed) = stream(path, &description, Outside::Refuse, &bar, Vec::new())?;
+    let (bytes, streamed) =
+        stream(path, &description, Outside::Refuse, &bar, || Ok(()), Vec::new())?;
     if bytes.len() as u64 > limit {
         let path = path.display();
         return Err(Error::failed(format!("{path}: more than {limit} bytes as a public set")));

@@ -20,7 +20,10 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use cloister_protocol::dataset::{Column, ColumnType};
 
 use super::Description;
-use crate::error::{Context, Error, Result};
+use crate::{
+    error::{Context, Error, Result},
+    files,
+};
 
 /// Values of one batch: 2 MiB as numbers, however many columns there are.
 const BATCH_VALUES: usize = 1 << 18;
@@ -43,10 +46,11 @@ impl Table {
     /// Opens a table and compares its columns with the description's: each column is
     /// either described or ignored.
     pub fn open(path: &Path, description: &Description) -> Result<Self> {
-        let file = File::open(path).with_path(path)?;
+        let file = files::open(path)?;
         let length = file.metadata().with_path(path)?.len();
         let position = Arc::new(AtomicU64::new(0));
-        let reader = match path.extension().and_then(|extension| extension.to_str()) {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let reader = match extension.map(str::to_ascii_lowercase).as_deref() {
             Some("csv") => {
                 let counted = Counted { file, position: Arc::clone(&position) };
                 Reader::Csv(csv::CsvTable::open(path, counted, description)?)

@@ -26,7 +26,8 @@ pub struct HostInit {
     /// Where others reach this host
     #[arg(long, value_name = "https://HOST:PORT")]
     address: ServiceAddress,
-    /// The enclave's program, for the simulated platform
+    /// The enclave's program, for the simulated platform; a name without a slash is
+    /// looked up in PATH
     #[arg(long, value_name = "PROGRAM")]
     enclave: PathBuf,
     /// The simulated vendor's folder (`cloister-enclave vendor DIR` makes one)
@@ -74,13 +75,13 @@ fn config(
         None if address.is_local() => format!("127.0.0.1:{}", address.port()),
         None => format!("[::]:{}", address.port()),
     };
-    let absolute = |path: &Path| {
-        let path = std::path::absolute(path).with_path(path)?;
-        let text = path.to_str().map(str::to_owned);
-        let text = text.ok_or_else(|| Error::usage(format!("{path:?} is not UTF-8")))?;
-        Ok::<_, Error>(toml::Value::String(text).to_string())
+    // A bare name stays one: the host looks it up in PATH, each time it starts.
+    let command = if enclave.components().count() == 1 && !enclave.has_root() {
+        value(enclave)?
+    } else {
+        absolute(enclave)?
     };
-    let (command, vendor) = (absolute(enclave)?, absolute(vendor)?);
+    let vendor = absolute(vendor)?;
     let workers = workers.map_or(String::new(), |count| format!("workers = {count}\n"));
     Ok(format!(
         "# Where this host listens.\n\
@@ -94,6 +95,17 @@ fn config(
          vendor = {vendor}\n\
          {workers}"
     ))
+}
+
+fn absolute(path: &Path) -> Result<String> {
+    value(&std::path::absolute(path).with_path(path)?)
+}
+
+/// A path as a value of TOML.
+fn value(path: &Path) -> Result<String> {
+    let text = path.to_str().map(str::to_owned);
+    let text = text.ok_or_else(|| Error::usage(format!("{path:?} is not UTF-8")))?;
+    Ok(toml::Value::String(text).to_string())
 }
 
 #[cfg(test)]
@@ -113,6 +125,22 @@ mod tests {
             assert_eq!(table["listen"].as_str(), Some(listen));
             assert_eq!(table["enclave"]["command"].as_str(), path.to_str());
             assert_eq!(table["enclave"]["workers"].as_integer(), Some(2));
+        }
+    }
+    #[test]
+    fn a_bare_name_is_left_to_path_and_other_programs_are_absolute() {
+        let address = "https://127.0.0.1:7201".parse().unwrap();
+        let here = std::env::current_dir().unwrap();
+        for (given, written) in [
+            ("cloister-enclave", "cloister-enclave".into()),
+            ("./cloister-enclave", here.join("cloister-enclave")),
+            ("bin/cloister-enclave", here.join("bin/cloister-enclave")),
+            ("/bin/cloister-enclave", "/bin/cloister-enclave".into()),
+        ] {
+            let text = config(&address, Path::new(given), Path::new("v"), None).unwrap();
+            let table: toml::Table = toml::from_str(&text).unwrap();
+            assert_eq!(table["enclave"]["command"].as_str(), written.to_str(), "{given}");
+            assert_eq!(table["enclave"]["vendor"].as_str(), here.join("v").to_str());
         }
     }
 }

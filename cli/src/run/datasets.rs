@@ -1,12 +1,17 @@
 //! Which of a host's datasets a job is on. The host says which there are; what counts
 //! is what their owners signed.
 
+use std::collections::BTreeSet;
+
 use cloister_party::Peers;
-use cloister_protocol::{KeyId, dataset::HeaderCore, job::JobDataset, release::DatasetProof};
+use cloister_protocol::{
+    Digest, KeyId, dataset::HeaderCore, job::JobDataset, release::DatasetProof,
+};
 
 use super::text::Datasets;
 use crate::{
     error::{Context, Error, Result},
+    host::ListedDataset,
     ui::printable,
 };
 
@@ -28,6 +33,38 @@ pub struct Chosen {
     pub dataset: JobDataset,
     /// Its header.
     pub header: HeaderCore,
+}
+
+/// Those of a host's datasets that a job may use: of the others no proof is needed. It
+/// goes by what the host says, and decides nothing: [`choose`] goes by the proofs.
+pub fn wanted(
+    wanted: &Datasets,
+    listed: Vec<ListedDataset>,
+    peers: &Peers,
+) -> Result<Vec<ListedDataset>> {
+    let words = match wanted {
+        Datasets::Word(word) if word == "all" => return Ok(listed),
+        Datasets::Word(word) => std::slice::from_ref(word),
+        Datasets::List(list) => list.as_slice(),
+    };
+    let named = |one: ListedDataset| {
+        // An owner that cannot be read is nobody's.
+        let owner = KeyId::new(Digest::from_hex(&one.owner)?);
+        Some((owner_name(peers, &owner, one.owner_name.clone()), one))
+    };
+    let listed: Vec<(String, ListedDataset)> = listed.into_iter().filter_map(named).collect();
+    let fits = |word: &String, (owner, one): &(String, ListedDataset)| {
+        let (wanted, name) = parts(word);
+        owner == wanted && name.is_none_or(|name| one.name == name)
+    };
+    for word in words {
+        if !listed.iter().any(|one| fits(word, one)) {
+            return Err(nothing_of(word, listed.iter().map(|(owner, _)| owner.as_str())));
+        }
+    }
+    let mut listed = listed;
+    listed.retain(|one| words.iter().any(|word| fits(word, one)));
+    Ok(listed.into_iter().map(|(_, one)| one).collect())
 }
 
 /// Picks the datasets that a job names, in its order, and checks what their owners
@@ -96,23 +133,27 @@ fn key(offered: &Offered) -> (&str, &str, &[u8]) {
 
 /// The datasets of `OWNER`, or the one called `OWNER/NAME`.
 fn pick(word: &str, offered: &[Offered]) -> Result<Vec<Offered>> {
-    let (owner, name) = match word.split_once('/') {
-        Some((owner, name)) => (owner, Some(name)),
-        None => (word, None),
-    };
+    let (owner, name) = parts(word);
     let fits = |one: &&Offered| {
         one.owner_name == owner && name.is_none_or(|name| one.proof.header.name == name)
     };
     let picked: Vec<Offered> = offered.iter().filter(fits).cloned().collect();
     if picked.is_empty() {
-        let mut known: Vec<_> = offered.iter().map(|one| printable(&one.owner_name)).collect();
-        known.dedup();
-        let known = if known.is_empty() { "nobody's".to_owned() } else { known.join(", ") };
-        return Err(Error::failed(format!(
-            "the host has no dataset of {word:?}, it has those of: {known}"
-        )));
+        return Err(nothing_of(word, offered.iter().map(|one| one.owner_name.as_str())));
     }
     Ok(picked)
+}
+
+/// `OWNER` or `OWNER/NAME`.
+fn parts(word: &str) -> (&str, Option<&str>) {
+    word.split_once('/').map_or((word, None), |(owner, name)| (owner, Some(name)))
+}
+
+fn nothing_of<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let known: BTreeSet<String> = known.map(printable).collect();
+    let known: Vec<String> = known.into_iter().collect();
+    let known = if known.is_empty() { "nobody's".to_owned() } else { known.join(", ") };
+    Error::failed(format!("the host has no dataset of {word:?}, it has those of: {known}"))
 }
 
 fn check(offered: Offered) -> Result<Chosen> {
@@ -177,6 +218,27 @@ mod tests {
         assert!(error.contains("no dataset of \"c\", it has those of: a, b"), "{error}");
         let error = choose(&Datasets::Word("all".into()), vec![]).unwrap_err().to_string();
         assert!(error.contains("cloister data push"), "{error}");
+    }
+
+    #[test]
+    fn proofs_of_others_are_not_fetched() {
+        let listed = |owner: &str, name: &str| ListedDataset {
+            id: format!("{owner}-{name}"),
+            owner: Digest::of("test", &[owner.as_bytes()]).to_hex(),
+            name: name.into(),
+            owner_name: Some(owner.into()),
+        };
+        let all = || vec![listed("a", "x"), listed("b", "x"), listed("b", "y"), listed("c", "x")];
+        let ids = |of: Datasets| {
+            let wanted = wanted(&of, all(), &Peers::default()).unwrap();
+            wanted.into_iter().map(|one| one.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(Datasets::Word("all".into())).len(), 4);
+        assert_eq!(ids(Datasets::Word("b".into())), ["b-x", "b-y"]);
+        assert_eq!(ids(Datasets::List(vec!["b/y".into(), "a".into()])), ["a-x", "b-y"]);
+        let missing = Datasets::List(vec!["a".into(), "d".into()]);
+        let error = wanted(&missing, all(), &Peers::default()).unwrap_err().to_string();
+        assert!(error.contains("no dataset of \"d\", it has those of: a, b, c"), "{error}");
     }
 
     #[test]

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use cloister_party::{Home, Role};
 
-use super::watch::Watch;
+use super::{results::Results, resume, watch::Watch};
 use crate::{
-    error::{Context, Error, Result},
+    error::{Error, Result},
     home,
     host::Host,
     interrupt,
     ui::{Report, Ui},
 };
+
+/// Digits of a whole id.
+const ID: usize = 128;
 
 /// Follow a job that was submitted before, and fetch its releases
 #[derive(Args, Debug)]
@@ -40,33 +43,34 @@ impl Follow {
     pub fn run(&self, ui: Ui) -> Result<Report> {
         let home = Home::open_as(&self.home, Role::Orchestrator).map_err(Error::failed)?;
         let host = Host::new(home::host(&home, &self.host)?);
-        let jobs = host.jobs()?;
-        let mut fitting = jobs.iter().filter(|job| job.job.starts_with(&self.job));
-        let id = match (fitting.next(), fitting.next()) {
-            (Some(job), None) => job.job.clone(),
-            (None, _) => {
-                return Err(Error::failed(format!(
-                    "{} has no job {:?} of yours: `cloister jobs` lists them",
-                    self.host, self.job
-                )));
-            }
-            (Some(_), Some(_)) => {
-                return Err(Error::usage(format!(
-                    "several jobs begin with {:?}: give more of the id",
-                    self.job
-                )));
-            }
-        };
+        let id = self.find(&host)?;
         let short = format!("job-{}", id.get(..16).unwrap_or(&id));
         let folder = self.output.clone().unwrap_or_else(|| PathBuf::from(short));
-        std::fs::create_dir_all(&folder).with_path(&folder)?;
-        interrupt::say(format!(
-            "cloister follow {id} --home {} --host {} -o {}",
-            self.home.display(),
-            self.host,
-            folder.display()
-        ));
-        let watch = Watch { host: &host, id: &id, folder: &folder, delta: self.delta };
-        watch.run(ui)
+        Results::of_job(&folder, &id)?.prepare()?;
+        let resume = resume::line(&id, &self.home, &self.host, &folder, self.delta);
+        interrupt::say(resume.clone());
+        let (host, delta) = (&host, self.delta);
+        Watch { host, id: &id, folder: &folder, delta, resume: &resume }.run(ui)
+    }
+
+    /// The whole id. Only the newest jobs are listed; a whole id finds older ones, too.
+    fn find(&self, host: &Host) -> Result<String> {
+        if self.job.len() == ID {
+            return Ok(host.job(&self.job)?.job);
+        }
+        let jobs = host.jobs()?;
+        let mut fitting = jobs.iter().filter(|job| job.job.starts_with(&self.job));
+        match (fitting.next(), fitting.next()) {
+            (Some(job), None) => Ok(job.job.clone()),
+            (None, _) => Err(Error::failed(format!(
+                "{} lists no job {:?} of yours: `cloister jobs` shows the newest, older ones \
+                 need the whole id",
+                self.host, self.job
+            ))),
+            (Some(_), Some(_)) => Err(Error::usage(format!(
+                "several jobs begin with {:?}: give more of the id",
+                self.job
+            ))),
+        }
     }
 }

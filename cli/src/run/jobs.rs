@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     home,
     host::Host,
-    ui::{Page, Report, printable},
+    ui::{Page, Report, printable, sentence},
 };
 
 /// List the jobs that an orchestrator submitted to a host
@@ -34,7 +34,7 @@ impl Jobs {
         let mut page = Page::new().title(format!("{} jobs on {}", jobs.len(), self.host));
         for job in &jobs {
             let why = job.refusal.as_ref().map_or(String::new(), |refusal| {
-                format!(" ({}: {})", printable(&refusal.code), printable(&refusal.message))
+                format!(" ({}: {})", printable(&refusal.code), sentence(&refusal.message))
             });
             let state = printable(&job.state);
             let progress = format!("{state}, {} of {} releases{why}", job.releases, job.of);

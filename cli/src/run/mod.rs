@@ -6,6 +6,8 @@ pub mod follow;
 pub mod jobs;
 pub mod model;
 mod plan;
+mod results;
+mod resume;
 mod table;
 mod text;
 pub mod trainers;
@@ -14,7 +16,7 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::Args;
-use cloister_party::{Home, Role};
+use cloister_party::{ClientError, Home, Role};
 use cloister_protocol::{Signed, job::PublicSet};
 use serde_json::json;
 
@@ -29,6 +31,7 @@ use crate::{
 };
 use compile::Parts;
 use datasets::Offered;
+use results::Results;
 use watch::Watch;
 
 pub use text::JobText;
@@ -41,7 +44,8 @@ pub use text::JobText;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   cloister run job.toml --home lab --host node-1
-  cloister run job.toml --home lab --host node-1 -o results --json")]
+  cloister run job.toml --home lab --host node-1 -o results --json
+  cloister run job.toml --home lab --host node-1 -o results --force")]
 pub struct Run {
     /// The job
     job: PathBuf,
@@ -57,6 +61,9 @@ pub struct Run {
     /// Where the releases go [default: the job's name without .toml]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Remove another job's releases from that folder
+    #[arg(long)]
+    force: bool,
 }
 
 impl Run {
@@ -64,6 +71,11 @@ impl Run {
     pub fn run(&self, ui: Ui) -> Result<Report> {
         // 1. Everything that can be wrong here is found before anything is sent.
         let text = JobText::read(&self.job)?;
+        let folder = self.output.clone().unwrap_or_else(|| self.job.with_extension(""));
+        if folder == self.job {
+            return Err(Error::usage("say where the releases go with -o DIR"));
+        }
+        let results = Results::of_new_job(&folder, self.force)?;
         let home = Home::open_as(&self.home, Role::Orchestrator).map_err(Error::failed)?;
         let key = home.signing_key().map_err(Error::failed)?;
         let code = trainers::find(&text.code, self.trainers.as_deref(), &self.job)?;
@@ -81,7 +93,7 @@ impl Run {
         // 2. The datasets, by what their owners signed.
         let peers = home.peers().map_err(Error::failed)?;
         let mut offered = Vec::new();
-        for listed in host.datasets()? {
+        for listed in datasets::wanted(&text.datasets, host.datasets()?, &peers)? {
             let proof = host.proof(&listed.id)?;
             let owner_name = datasets::owner_name(&peers, &proof.header.owner, listed.owner_name);
             offered.push(Offered { owner_name, proof });
@@ -105,32 +117,33 @@ impl Run {
 
         // 3. Sign and submit.
         let signed = Signed::sign(&job, &key).doing("cannot sign the job")?;
-        let folder = self.output.clone().unwrap_or_else(|| self.job.with_extension(""));
-        if folder == self.job {
-            return Err(Error::usage("say where the releases go with -o DIR"));
-        }
-        std::fs::create_dir_all(&folder).with_path(&folder)?;
-        files::write(&folder.join("job.cloister"), signed.as_bytes())?;
         host.put_code(&code.bytes)?;
         if let Some((_, bytes)) = &public {
             host.put_public_set(bytes)?;
         }
-        let id = host.submit(&signed)?;
+        results.prepare()?;
+        let file = folder.join(results::JOB);
+        files::write(&file, signed.as_bytes())?;
+        let id = match host.submit(&signed) {
+            Ok(id) => id,
+            Err(error) => {
+                // A job that was refused is none. One without an answer may be one.
+                if matches!(error, ClientError::Refused { .. }) {
+                    let _ = std::fs::remove_file(&file);
+                }
+                return Err(Error::failed(error));
+            }
+        };
+        let resume = resume::line(&id, &self.home, &self.host, &folder, text.delta);
         if ui.json {
-            ui.json_line(&json!({ "event": "submitted", "job": id }));
+            ui.json_line(&json!({ "event": "submitted", "job": id, "resume": resume }));
         } else {
-            let resume = format!(
-                "cloister follow {id} --home {} --host {} -o {}",
-                self.home.display(),
-                self.host,
-                folder.display()
-            );
             ui.page(&Page::new().text("Submitted; Ctrl-C leaves it running.").blank());
-            interrupt::say(resume);
+            interrupt::say(resume.clone());
         }
 
         // 4. Follow.
-        let watch = Watch { host: &host, id: &id, folder: &folder, delta: text.delta };
-        watch.run(ui)
+        let (host, delta) = (&host, text.delta);
+        Watch { host, id: &id, folder: &folder, delta, resume: &resume }.run(ui)
     }
 }

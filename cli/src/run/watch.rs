@@ -11,7 +11,7 @@ use cloister_protocol::{
 };
 use serde_json::json;
 
-use super::{model, plan, table::Table};
+use super::{model, plan, results, table::Table};
 use crate::{
     error::{Context, Error, Result},
     files,
@@ -34,6 +34,8 @@ pub struct Watch<'a> {
     pub folder: &'a Path,
     /// The delta at which costs are shown.
     pub delta: f64,
+    /// The command line that goes on from here.
+    pub resume: &'a str,
 }
 
 /// A release that was fetched.
@@ -88,10 +90,10 @@ impl Watch<'_> {
             }
             if since.elapsed() > PATIENCE {
                 return Err(Error::failed(format!(
-                    "the host has not answered for {} s; the job may still run: \
-                     `cloister follow {}` goes on from here",
+                    "the host has not answered for {} s; the job may still run: `{}` goes on \
+                     from here",
                     PATIENCE.as_secs(),
-                    self.id
+                    self.resume
                 )));
             }
             std::thread::sleep(Duration::from_secs(1));
@@ -160,7 +162,7 @@ impl Watch<'_> {
 fn refused(status: &JobStatus) -> Error {
     match &status.refusal {
         Some(refusal) => {
-            let message = ui::printable(&refusal.message);
+            let message = ui::sentence(&refusal.message);
             Error::failed(format!("the job failed: {message} ({})", ui::printable(&refusal.code)))
         }
         None => Error::failed("the job failed, and the host does not say why"),

@@ -6,7 +6,6 @@ mod tensors;
 mod texts;
 
 use std::{
-    fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -70,10 +69,10 @@ impl Show {
 /// Recognises a file by its contents, never by its name.
 fn find(path: &Path) -> Result<Found> {
     let mut start = Vec::new();
-    let file = File::open(path).with_path(path)?;
+    let file = files::open(path)?;
     file.take(64).read_to_end(&mut start).with_path(path)?;
     if start.starts_with(FILE_MAGIC) {
-        let layout = FileLayout::read(File::open(path).with_path(path)?).with_path(path)?;
+        let layout = FileLayout::read(files::open(path)?).with_path(path)?;
         return page::sealed_dataset(&layout).with_path(path);
     }
     let bytes = files::read(path, limits::TENSORS)?;

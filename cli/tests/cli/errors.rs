@@ -34,7 +34,7 @@ fn failures_are_one_line_and_exit_code_1() {
     fs::write(folder.path().join("junk"), b"\x00\x01junk").unwrap();
     fs::write(folder.path().join("bad.toml"), "name = \"x\"\nunit = [\n").unwrap();
     for (arguments, contains) in [
-        (&["show", "missing"][..], "missing: "),
+        (&["show", "missing"][..], "missing: no such file; check its name"),
         (&["show", "junk"], "not a file of Cloister's"),
         (&["policy", "check", "--home", "nowhere"], "nowhere is not a party's home"),
         (

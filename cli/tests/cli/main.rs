@@ -2,6 +2,7 @@
 
 mod chain;
 mod errors;
+mod outputs;
 mod owner;
 mod pins;
 mod program;

@@ -152,7 +152,7 @@ fn synthetic_rows_can_be_sealed() {
     let mock = ["data", "mock", "--dataset", "dataset.toml", "--rows", "20000", "-o", "m.csv"];
     works(folder.path(), &mock);
     let first = fs::read(folder.path().join("m.csv")).unwrap();
-    works(folder.path(), &mock);
+    works(folder.path(), &[&mock[..], &["--force"]].concat());
     assert_eq!(first, fs::read(folder.path().join("m.csv")).unwrap());
     let seal = ["data", "seal", "m.csv", "--dataset", "dataset.toml", "--home", "a"];
     let sealed = json(folder.path(), &seal);

@@ -20,6 +20,9 @@ use crate::queue::{Failure, JobRecord, JobState, Queue, QueueError};
 /// How long a long poll waits: well below what clients take for silence.
 const POLL: Duration = Duration::from_secs(20);
 
+/// The most characters of a sentence in a list; the job itself has all of it.
+const LISTED_TEXT: usize = 500;
+
 /// The answer to a submission.
 #[derive(Debug, Serialize)]
 pub(super) struct Submitted {
@@ -61,6 +64,24 @@ impl From<JobRecord> for JobView {
             submitted: time(job.submitted),
             updated: time(job.updated),
         }
+    }
+}
+
+impl JobView {
+    /// As in a list: what others said, a broker for one, is cut.
+    fn shortened(mut self) -> Self {
+        shorten(&mut self.detail);
+        if let Some(Failure { message, .. }) = &mut self.refusal {
+            shorten(message);
+        }
+        self
+    }
+}
+
+fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(LISTED_TEXT) {
+        text.truncate(end);
+        text.push_str("...");
     }
 }
 
@@ -129,7 +150,7 @@ pub(super) async fn list(
     require(&peer, &[Role::Orchestrator], "the list of jobs")?;
     let owner = *peer.id();
     let jobs = on_queue(&api, move |queue| queue.jobs_of(&owner)).await?;
-    Ok(Json(jobs.into_iter().map(JobView::from).collect()))
+    Ok(Json(jobs.into_iter().map(|job| JobView::from(job).shortened()).collect()))
 }
 
 /// `GET /v1/jobs/{id}`
@@ -208,4 +229,20 @@ pub(super) async fn on_queue<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let queue = api.queue.clone();
     crate::blocking(move || work(&queue)).await.map_err(|error| refusals::queue(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_sentences_are_cut_between_characters() {
+        let mut text = "ä".repeat(LISTED_TEXT);
+        shorten(&mut text);
+        assert_eq!(text.chars().count(), LISTED_TEXT);
+        text.push('b');
+        shorten(&mut text);
+        assert!(text.ends_with("ä..."), "{text}");
+        assert_eq!(text.chars().count(), LISTED_TEXT + 3);
+    }
 }

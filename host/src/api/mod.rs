@@ -8,7 +8,7 @@
 //! | `PUT /v1/code` | authors, owners, orchestrators | a file of signed code | `{"id"}` |
 //! | `PUT /v1/public-sets` | orchestrators | Arrow IPC | `{"digest", "length"}` |
 //! | `POST /v1/jobs` | an orchestrator, for a job that it signed | a signed job | `{"job", "state"}` |
-//! | `GET /v1/jobs` | an orchestrator: its own | | `[job]` |
+//! | `GET /v1/jobs` | an orchestrator: its own, the newest 1000 | | `[job]`, long messages cut |
 //! | `GET /v1/jobs/{id}` | the job's orchestrator | | a job |
 //! | `GET /v1/jobs/{id}/wait?have=N` | the same | | a job, once there are more than N releases or it has ended; after 20 s as it is |
 //! | `DELETE /v1/jobs/{id}` | the same; before any grant was asked for | | a job |

@@ -8,6 +8,7 @@
 mod backoff;
 mod explain;
 mod process;
+mod program;
 mod supervise;
 
 use std::time::{Duration, SystemTime};

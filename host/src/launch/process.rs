@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     LaunchError,
     explain::{LastWords, explain},
+    program,
 };
 
 /// The longest path of a Unix socket on Linux, without its final zero.
@@ -87,12 +88,13 @@ impl ProcessLauncher {
 
     /// Starts one process. That it answers is not known yet.
     pub(super) async fn start(&self) -> Result<RunningProcess, LaunchError> {
+        let program = program::find(&self.command).map_err(|error| self.refuse(&error))?;
         self.remove_stale_socket()?;
         let mut command = Command::new(&self.wrapper);
         command
             .arg("launch")
             .arg(std::process::id().to_string())
-            .arg(&self.command)
+            .arg(program)
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -51,6 +51,18 @@ impl Failure {
     pub fn host(code: &str, message: impl Into<String>) -> Self {
         Self { from: "host".into(), code: code.into(), message: message.into() }
     }
+
+    /// The same, saying what became of the budget when the job was in `state`.
+    #[must_use]
+    pub fn in_state(mut self, state: JobState) -> Self {
+        if state.may_have_cost() {
+            self.message.push_str(
+                "; whatever the owners' brokers reserved for this job stays reserved and counts \
+                 as spent: sign a new job to try again",
+            );
+        }
+        self
+    }
 }
 
 /// A release whose files are on the disk.

@@ -25,6 +25,9 @@ pub use state::JobState;
 /// The most jobs that may wait: an orchestrator that submits without end is told so.
 pub const WAITING: u32 = 1000;
 
+/// The most jobs of a list: it has to fit into what clients take.
+pub const LISTED: u32 = 1000;
+
 /// Why the queue refused something.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -142,9 +145,12 @@ impl Queue {
         self.one("id = ?1", &[&id.to_string()])?.ok_or(QueueError::Unknown(*id))
     }
 
-    /// The jobs of one orchestrator, oldest first.
+    /// The newest jobs of one orchestrator, at most [`LISTED`], oldest first.
     pub fn jobs_of(&self, owner: &KeyId) -> Result<Vec<JobRecord>, QueueError> {
-        self.many("owner = ?1 ORDER BY seq", &[&owner.to_string()])
+        let newest = format!("owner = ?1 ORDER BY seq DESC LIMIT {LISTED}");
+        let mut jobs = self.many(&newest, &[&owner.to_string()])?;
+        jobs.reverse();
+        Ok(jobs)
     }
 
     /// How many jobs wait, and how many are being worked on.

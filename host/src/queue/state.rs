@@ -56,6 +56,12 @@ impl JobState {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
+    /// Whether brokers may have reserved budget for the job that is in this state.
+    #[must_use]
+    pub const fn may_have_cost(self) -> bool {
+        matches!(self, Self::Granting | Self::Loading | Self::Running)
+    }
+
     /// Whether the job has ended.
     #[must_use]
     pub const fn is_final(self) -> bool {

@@ -109,7 +109,8 @@ pub fn in_job_order(answers: Vec<(&Broker, GrantResponse)>) -> Vec<SealedGrant> 
     by_place.into_values().collect()
 }
 
-/// One request. The thread that makes it ends by the client's own bounds.
+/// One request. The thread that makes it ends with the same deadline, whatever the
+/// broker sends: a thread for each request that was given up would add up.
 async fn post<Q, A>(
     broker: &Broker,
     path: &'static str,
@@ -122,7 +123,7 @@ where
     A: Serialize + DeserializeOwned + Send + 'static,
 {
     let client = Arc::clone(&broker.client);
-    let asking = spawn_blocking(move || client.post_cbor(path, &request, limit));
+    let asking = spawn_blocking(move || client.post_cbor_within(path, &request, limit, within));
     match timeout(within, asking).await {
         Ok(Ok(answer)) => answer.map_err(|error| failed(&broker.name, error)),
         Ok(Err(panicked)) => {

@@ -19,6 +19,11 @@ pub struct Deadlines {
     pub start: Duration,
     /// A job waits this long for an enclave that is not up.
     pub enclave: Duration,
+    /// A release may be late by ten of its intervals, and by no less than this.
+    pub late: Duration,
+    /// An enclave that runs an abandoned job has this long to end it, which it does at
+    /// the next release; then it is started anew.
+    pub vacate: Duration,
 }
 
 impl Deadlines {
@@ -39,6 +44,8 @@ impl Default for Deadlines {
             load_per_gib: Duration::from_mins(2),
             start: Duration::from_secs(30),
             enclave: Duration::from_mins(5),
+            late: Duration::from_mins(10),
+            vacate: Duration::from_secs(10),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Why a step failed.
 
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 use cloister_link::LinkError;
 use cloister_protocol::{
@@ -56,6 +56,12 @@ pub enum RelayError {
         doing: &'static str,
         /// The answer's name.
         found: &'static str,
+    },
+    /// The enclave does not let go of a job that was abandoned.
+    #[error("the enclave was still at work on an abandoned job after {patience:?}")]
+    Busy {
+        /// How long it was given.
+        patience: Duration,
     },
     /// More than a frame holds.
     #[error(
@@ -141,6 +147,7 @@ impl RelayError {
             Self::Refused { refusal, .. } => &refusal.code,
             Self::Enclave { .. } => "enclave-lost",
             Self::Unexpected { .. } => "enclave-answer",
+            Self::Busy { .. } => "enclave-busy",
             Self::TooLarge { .. } => "job-too-large",
             Self::BrokerUnreachable { .. } => "broker-unreachable",
             Self::BrokerAnswer { .. } => "broker-answer",
@@ -170,9 +177,17 @@ impl RelayError {
         }
     }
 
+    /// Whether the enclave does not know the transcript: after the grants, it is another
+    /// enclave than the one that they were for.
+    #[must_use]
+    pub fn is_transcript_gone(&self) -> bool {
+        matches!(self, Self::Refused { from: Source::Enclave, refusal }
+            if refusal.code == "transcript-other")
+    }
+
     /// Whether the enclave is gone or unusable, rather than of another opinion.
     #[must_use]
     pub fn is_enclave_lost(&self) -> bool {
-        matches!(self, Self::Enclave { .. } | Self::Unexpected { .. })
+        matches!(self, Self::Enclave { .. } | Self::Unexpected { .. } | Self::Busy { .. })
     }
 }

@@ -1,6 +1,6 @@
 //! Step 1: everything that a job needs, from the store.
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use cloister_protocol::{
     Id, Signed, Verified,
@@ -55,6 +55,13 @@ impl Material {
             }
         };
         Ok(Self { signed: signed.clone(), job, code, datasets, public_set })
+    }
+
+    /// Opens every sealed body and checks it against its manifest, before anything is
+    /// charged for the job. It reads all of them from the disk.
+    pub fn open_bodies(&self) -> Result<Vec<File>, RelayError> {
+        let bodies = self.datasets.iter().map(|dataset| dataset.open_body());
+        Ok(bodies.collect::<Result<_, _>>()?)
     }
 
     /// Headers and manifests, in the job's order.

@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use cloister_link::Address;
-use cloister_protocol::{frames::SessionState, grant::SealedGrant, transcript::TranscriptId};
+use cloister_protocol::{grant::SealedGrant, transcript::TranscriptId};
 use tokio::{
     fs::File,
     time::{Instant, sleep},
@@ -19,6 +19,15 @@ use crate::{
 /// How often a broker's unusable answer is asked for again.
 const ANSWERS: u32 = 5;
 
+/// A job that its enclave vouches for, and for which nothing was charged yet.
+struct Offered {
+    material: Material,
+    /// The sealed bodies, read to their end and found whole.
+    bodies: Vec<std::fs::File>,
+    brokers: Vec<Broker>,
+    attested: Attested,
+}
+
 impl Runner {
     /// Takes a queued job through every step. On any error the enclave is asked to
     /// forget the transcript.
@@ -29,17 +38,20 @@ impl Runner {
         self.on_queue(move |q| q.advance(&id, JobState::Queued, JobState::Preparing)).await?;
 
         let (home, store, signed) = (self.home.clone(), self.store.clone(), job.job.clone());
-        let (material, brokers) = crate::blocking(move || {
+        self.say(job, "reading the sealed data".to_owned()).await?;
+        let (material, bodies, brokers) = crate::blocking(move || {
             let material = Material::gather(&store, &signed)?;
+            let bodies = material.open_bodies()?;
             let peers = home.peers().map_err(|error| RelayError::Peers(error.to_string()))?;
             let brokers = relay::brokers(&home, &peers, &material)?;
-            Ok::<_, RelayError>((material, brokers))
+            Ok::<_, RelayError>((material, bodies, brokers))
         })
         .await?;
         self.make_room(&enclave, generation).await?;
-        let attested = self.attest(job, &enclave, &material, &brokers).await?;
+        let attested = self.attest(job, &enclave, generation, &material, &brokers).await?;
         let transcript = attested.id;
-        let ended = self.spend(job, &enclave, generation, &material, &brokers, attested).await;
+        let offered = Offered { material, bodies, brokers, attested };
+        let ended = self.spend(job, &enclave, generation, offered).await;
         if ended.is_err()
             && let Err(error) = relay::abandon(&enclave, transcript, &self.deadlines).await
         {
@@ -60,28 +72,12 @@ impl Runner {
         })
     }
 
-    /// A session that an earlier job left in the enclave is ended.
-    async fn make_room(&self, enclave: &Address, generation: u64) -> Result<(), Stop> {
-        let status = relay::status(enclave, self.deadlines.frame).await?;
-        let left = match (status.state, status.transcript) {
-            (SessionState::Idle | SessionState::Released, _) | (_, None) => return Ok(()),
-            (_, Some(left)) => left,
-        };
-        let Err(error) = relay::abandon(enclave, left, &self.deadlines).await else {
-            return Ok(());
-        };
-        // It holds on to a job that nobody waits for any more: only a new one helps.
-        tracing::warn!(%error, "enclave-busy");
-        self.enclave.restart(generation).await;
-        let (doing, found) = ("abandoning a job", "that it is busy");
-        Err(RelayError::Unexpected { doing, found }.into())
-    }
-
     /// Challenges from all brokers, then evidence from the enclave.
     async fn attest(
         &self,
         job: &JobRecord,
         enclave: &Address,
+        generation: u64,
         material: &Material,
         brokers: &[Broker],
     ) -> Result<Attested, Stop> {
@@ -93,7 +89,13 @@ impl Runner {
         }
         let offer = relay::offer(material, &challenges);
         let (component, public_set) = (&material.code.component, &material.public_set);
-        Ok(relay::attest(enclave, offer, component, public_set, &self.deadlines).await?)
+        let attested = relay::attest(enclave, offer, component, public_set, &self.deadlines).await;
+        if let Err(error) = &attested
+            && error.is_enclave_lost()
+        {
+            self.replace(generation, error).await;
+        }
+        Ok(attested?)
     }
 
     /// From the first grant on: budget may be spent.
@@ -102,10 +104,9 @@ impl Runner {
         job: &JobRecord,
         enclave: &Address,
         generation: u64,
-        material: &Material,
-        brokers: &[Broker],
-        attested: Attested,
+        offered: Offered,
     ) -> Result<(), Stop> {
+        let Offered { material, bodies, brokers, attested } = offered;
         let (id, transcript) = (job.id, attested.id);
         self.on_queue(move |queue| {
             queue.set_transcript(&id, &transcript)?;
@@ -113,10 +114,10 @@ impl Runner {
             queue.advance(&id, JobState::Preparing, JobState::Granting)
         })
         .await?;
-        let grants = self.grants(job, material, brokers, &attested).await?;
+        let grants = self.grants(job, &material, &brokers, &attested).await?;
         relay::hand_over(enclave, transcript, grants, &self.deadlines).await?;
         self.on_queue(move |q| q.advance(&id, JobState::Granting, JobState::Loading)).await?;
-        self.load(job, enclave, transcript, material).await?;
+        self.load(job, enclave, transcript, &material, bodies).await?;
         self.on_queue(move |q| q.advance(&id, JobState::Loading, JobState::Running)).await?;
         self.receive(job, enclave, generation, transcript).await
     }
@@ -145,14 +146,11 @@ impl Runner {
         enclave: &Address,
         transcript: TranscriptId,
         material: &Material,
+        bodies: Vec<std::fs::File>,
     ) -> Result<(), Stop> {
         let of = material.datasets.len();
-        for (index, dataset) in (0..).zip(&material.datasets) {
+        for (index, (dataset, body)) in (0..).zip(material.datasets.iter().zip(bodies)) {
             self.say(job, format!("loading dataset {} of {of}", index + 1)).await?;
-            let body = {
-                let dataset = dataset.clone();
-                crate::blocking(move || dataset.open_body()).await.map_err(RelayError::from)?
-            };
             let (mut body, length) = (File::from_std(body), dataset.manifest.length);
             relay::load(enclave, transcript, index, &mut body, length, &self.deadlines).await?;
         }

@@ -7,6 +7,7 @@
 
 mod drive;
 mod releases;
+mod vacate;
 
 use std::{sync::Arc, time::Duration};
 
@@ -83,17 +84,18 @@ impl Runner {
     /// the host on some platforms: where it still has the transcript and is past
     /// loading, its releases are fetched. All others end here.
     async fn recover(&self) {
-        let interrupted = match self.on_queue(Queue::interrupted).await {
-            Ok(interrupted) => interrupted,
-            Err(error) => {
-                tracing::error!(%error, "queue-failed");
-                return;
+        // Without them they would never end: the queue is asked until it works.
+        let interrupted = loop {
+            match self.on_queue(Queue::interrupted).await {
+                Ok(interrupted) => break interrupted,
+                Err(error) => tracing::error!(%error, "queue-failed"),
             }
+            tokio::time::sleep(REST).await;
         };
         for job in interrupted {
             let ended = match (job.state, job.transcript) {
                 (JobState::Running, Some(transcript)) => self.resume(&job, transcript).await,
-                _ => Err(Stop::Failure(enclave_lost("the host stopped in the middle of the job"))),
+                _ => Err(enclave_lost("the host stopped in the middle of the job")),
             };
             self.conclude(job.id, ended).await;
         }
@@ -143,26 +145,23 @@ impl Runner {
             }
             Err(Stop::Queue(error)) => Failure::host("queue", error.to_string()),
             Err(Stop::Failure(failure)) => failure,
-            Err(Stop::Relay(error)) => self.explain(id, &error).await,
+            Err(Stop::Relay(error)) => error.failure(),
         };
         let Failure { from, code, message } = &failure;
         tracing::warn!(job = short, from, code, message, "job-failed");
         loop {
             let failure = failure.clone();
-            match self.on_queue(move |queue| queue.fail(&id, &failure)).await {
+            let fail = move |queue: &Queue| {
+                // What was charged on the way is part of the reason.
+                let state = queue.job(&id)?.state;
+                queue.fail(&id, &failure.in_state(state))
+            };
+            match self.on_queue(fail).await {
                 Ok(()) => return,
                 Err(error) => tracing::error!(%error, "queue-failed"),
             }
             tokio::time::sleep(REST).await;
         }
-    }
-
-    /// An enclave lost after the first grant costs budget, and that has to be said.
-    async fn explain(&self, id: Id<Job>, error: &RelayError) -> Failure {
-        if error.is_enclave_lost() && !self.is_preparing(id).await {
-            return enclave_lost(&error.to_string());
-        }
-        error.failure()
     }
 
     /// Runs `work` on the queue where it may block.
@@ -175,12 +174,9 @@ impl Runner {
     }
 }
 
-/// The failure of a job whose enclave went away after a grant was asked for.
-fn enclave_lost(why: &str) -> Failure {
-    let message = format!(
-        "{why}; what the owners' brokers reserved for this job stays reserved: sign a new job to spend again"
-    );
-    Failure::host("enclave-lost", message)
+/// The end of a job whose enclave went away after a grant was asked for.
+fn enclave_lost(why: impl Into<String>) -> Stop {
+    Stop::Failure(Failure::host("enclave-lost", why))
 }
 
 impl From<RelayError> for Stop {

@@ -17,9 +17,9 @@ use crate::{
 /// in between.
 const RECONNECTS: u32 = 5;
 /// A release may be late by this many of its intervals, and by no less than
-/// [`LATE_AT_LEAST`]: then the enclave is given up.
+/// [`Deadlines::late`](crate::relay::Deadlines::late): then the enclave is given up.
 const LATE_INTERVALS: u32 = 10;
-const LATE_AT_LEAST: Duration = Duration::from_mins(10);
+const GONE: &str = "the enclave was restarted and no longer has the job";
 
 impl Runner {
     /// A job that was running when the host stopped: fetches what is missing, if its
@@ -30,7 +30,7 @@ impl Runner {
         transcript: TranscriptId,
     ) -> Result<(), Stop> {
         let up = self.enclave.up(self.deadlines.start).await;
-        let (enclave, generation) = up.map_err(|why| Stop::Failure(enclave_lost(&why)))?;
+        let (enclave, generation) = up.map_err(enclave_lost)?;
         self.receive(job, &enclave, generation, transcript).await
     }
 
@@ -49,7 +49,13 @@ impl Runner {
         while next < job.of {
             let before = next;
             let Err(stop) = self.follow(job, enclave, transcript, &mut next).await else { break };
-            let Stop::Relay(error @ RelayError::Enclave { .. }) = stop else { return Err(stop) };
+            let error = match stop {
+                Stop::Relay(error @ RelayError::Enclave { .. }) => error,
+                Stop::Relay(error) if error.is_transcript_gone() => {
+                    return Err(enclave_lost(GONE));
+                }
+                other => return Err(other),
+            };
             reconnects = if next > before { 0 } else { reconnects + 1 };
             if reconnects > RECONNECTS {
                 return Err(error.into());
@@ -65,8 +71,7 @@ impl Runner {
                     tracing::warn!(job = job.id.digest().short(), next, %error, "followed-again");
                 }
                 Ok(_) => {
-                    let why = "the enclave was restarted and no longer has the job";
-                    return Err(Stop::Failure(enclave_lost(why)));
+                    return Err(enclave_lost(GONE));
                 }
                 Err(lost) => {
                     self.enclave.restart(generation).await;
@@ -83,7 +88,9 @@ impl Runner {
         Ok(self.on_queue(move |q| q.advance(&id, JobState::Running, JobState::Done)).await?)
     }
 
-    /// One connection: releases from `next` on, until the enclave says that it ended.
+    /// One connection: releases from `next` on, until the last one is here or the enclave
+    /// says that it ended. Heartbeats do not move the time at which a release is given
+    /// up, and neither does a release that comes drop by drop.
     async fn follow(
         &self,
         job: &JobRecord,
@@ -92,14 +99,15 @@ impl Runner {
         next: &mut u32,
     ) -> Result<(), Stop> {
         let mut following = relay::follow(enclave, transcript, *next, &self.deadlines).await?;
-        let late = Self::lateness(job)?;
+        let late = self.lateness(job)?;
         let mut due = Instant::now() + late;
-        loop {
-            let event = timeout_at(due, following.next()).await.map_err(|_| {
+        // Nothing is read after the last release: there is nothing more to keep.
+        while *next < job.of {
+            let is_late = |_| {
                 let message = format!("release {next} is more than {late:?} late");
                 Stop::Failure(Failure::host("release-late", message))
-            })??;
-            match event {
+            };
+            match timeout_at(due, following.next()).await.map_err(is_late)?? {
                 Event::Heartbeat => {}
                 Event::Ended => return Ok(()),
                 Event::Release { number, .. } if number != *next => {
@@ -107,8 +115,11 @@ impl Runner {
                     return Err(Stop::Failure(Failure::host("release-order", message)));
                 }
                 Event::Release { number, receipt_length, tensors_length } => {
-                    let receipt = self.keep(&mut following, receipt_length).await?;
-                    let tensors = self.keep(&mut following, tensors_length).await?;
+                    let keeping = async {
+                        let receipt = self.keep(&mut following, receipt_length).await?;
+                        Ok::<_, Stop>((receipt, self.keep(&mut following, tensors_length).await?))
+                    };
+                    let (receipt, tensors) = timeout_at(due, keeping).await.map_err(is_late)??;
                     let (id, release) = (job.id, ReleaseRecord { number, receipt, tensors });
                     self.on_queue(move |queue| queue.add_release(&id, &release)).await?;
                     tracing::info!(job = id.digest().short(), number, of = job.of, "release");
@@ -117,6 +128,7 @@ impl Runner {
                 }
             }
         }
+        Ok(())
     }
 
     /// Takes one announced file and makes it durable.
@@ -129,9 +141,9 @@ impl Runner {
 
     /// How long after the release before, or after the connection, the next one is
     /// given up.
-    fn lateness(job: &JobRecord) -> Result<Duration, Stop> {
+    fn lateness(&self, job: &JobRecord) -> Result<Duration, Stop> {
         let schedule = job.job.open_by_anyone().map_err(RelayError::from)?.value.schedule;
         let interval = Duration::from_millis(schedule.first_ms.max(schedule.interval_ms));
-        Ok(interval.saturating_mul(LATE_INTERVALS).max(LATE_AT_LEAST))
+        Ok(interval.saturating_mul(LATE_INTERVALS).max(self.deadlines.late))
     }
 }

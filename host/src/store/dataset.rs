@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::PathBuf,
     sync::{Arc, PoisonError},
 };
@@ -45,9 +45,24 @@ impl StoredDataset {
         Ok(Self { id: opened.id, proof, manifest: opened.value, path, body_offset })
     }
 
-    /// The sealed file, positioned at its body of `manifest.length` bytes.
-    pub fn open_body(&self) -> io::Result<File> {
+    /// The sealed file, positioned at its body of `manifest.length` bytes, after reading
+    /// all of it: a disk forgets, and an enclave that finds this out has cost budget.
+    pub fn open_body(&self) -> Result<File, StoreError> {
+        self.verified_body()
+            .map_err(|why| StoreError::Damaged { dataset: self.id, why: why.to_string() })
+    }
+
+    fn verified_body(&self) -> io::Result<File> {
         let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.body_offset))?;
+        let mut hash = blake3::Hasher::new();
+        let length = io::copy(&mut (&mut file).take(self.manifest.length), &mut hash)?;
+        if length != self.manifest.length {
+            return Err(io::Error::other("the file ends before its body does"));
+        }
+        if hash.finalize().as_bytes()[..] != self.manifest.body.0[..] {
+            return Err(io::Error::other("its hash is not the one that was signed"));
+        }
         file.seek(SeekFrom::Start(self.body_offset))?;
         Ok(file)
     }

@@ -2,7 +2,12 @@
 
 use std::io;
 
-use cloister_protocol::{KeyId, code::CodeError, dataset::FileError, signed::SignedError};
+use cloister_protocol::{
+    Id, KeyId,
+    code::CodeError,
+    dataset::{DatasetManifest, FileError},
+    signed::SignedError,
+};
 use thiserror::Error;
 
 /// Why the store refused something.
@@ -20,6 +25,16 @@ pub enum StoreError {
         "the sealed body is not the one that its owner signed: it was altered or damaged on the way; upload it again"
     )]
     Body,
+    /// What was stored whole is whole no more.
+    #[error(
+        "dataset {dataset:?} can no longer be read from this host's disk ({why}): its owner has to upload it again"
+    )]
+    Damaged {
+        /// The dataset.
+        dataset: Id<DatasetManifest>,
+        /// What is wrong with the file.
+        why: String,
+    },
     /// Somebody else's dataset.
     #[error("the dataset belongs to owner {owner:?} and {caller:?} may not upload it")]
     Owner {
@@ -60,6 +75,7 @@ impl StoreError {
             Self::Dataset(FileError::Mismatch(_)) => "dataset-altered",
             Self::Dataset(_) => "dataset-layout",
             Self::Body => "dataset-body",
+            Self::Damaged { .. } => "dataset-damaged",
             Self::Owner { .. } => "dataset-owner",
             Self::TooLarge { .. } => "too-large",
             Self::Empty(_) => "empty",

@@ -125,6 +125,9 @@ pub enum HeaderError {
     /// Bounds missing, unordered or not finite.
     #[error("column {0:?} needs finite public bounds with lower < upper")]
     Bounds(String),
+    /// Whole numbers between bounds that have none between them.
+    #[error("column {0:?} has type i64, and no whole number lies within its bounds")]
+    NoWholeNumber(String),
     /// A typical value outside the bounds.
     #[error("column {0:?}: the typical value must lie within the bounds")]
     Typical(String),
@@ -200,6 +203,9 @@ impl Column {
         if !(lower.is_finite() && upper.is_finite() && lower < upper && (upper - lower).is_finite())
         {
             return Err(HeaderError::Bounds(self.name.clone()));
+        }
+        if self.kind == ColumnType::I64 && lower.ceil() > upper.floor() {
+            return Err(HeaderError::NoWholeNumber(self.name.clone()));
         }
         match self.typical {
             Some(typical) if !(lower..=upper).contains(&typical) => {
@@ -281,6 +287,11 @@ pub(crate) mod tests {
         assert_eq!(mutated(|h| h.columns[1].upper = Some(0.0)), E::Bounds("size".into()));
         assert_eq!(mutated(|h| h.columns[1].upper = Some(f64::NAN)), E::Bounds("size".into()));
         assert_eq!(mutated(|h| h.columns[1].typical = Some(11.0)), E::Typical("size".into()));
+        let between = mutated(|h| {
+            let column = &mut h.columns[1];
+            (column.kind, column.lower, column.upper) = (ColumnType::I64, Some(0.2), Some(0.8));
+        });
+        assert_eq!(between, E::NoWholeNumber("size".into()));
         assert_eq!(
             mutated(|h| h.columns = vec![h.columns[0].clone(); limits::COLUMNS + 1]),
             E::TooManyColumns(limits::COLUMNS + 1)
