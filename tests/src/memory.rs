@@ -37,7 +37,7 @@ impl PeakMemory {
         Self { peaks, stop, watcher: Some(watcher) }
     }
 
-    /// Peak bytes by kind of process: `cloister-enclave worker`, `cloister-host` ...
+    /// Peak bytes by process: `cloister-enclave worker`, `cloister-broker hospital-a` ...
     #[must_use]
     pub fn peaks(&self) -> BTreeMap<String, u64> {
         sample(&self.peaks);
@@ -56,9 +56,9 @@ impl Drop for PeakMemory {
 
 fn sample(peaks: &Mutex<BTreeMap<String, u64>>) {
     for process in descendants(std::process::id()) {
-        let (Some(kind), Some(peak)) = (kind(process), peak(process)) else { continue };
+        let (Some(name), Some(peak)) = (name(process), peak(process)) else { continue };
         if let Ok(mut peaks) = peaks.lock() {
-            let entry = peaks.entry(kind).or_default();
+            let entry = peaks.entry(name).or_default();
             *entry = peak.max(*entry);
         }
     }
@@ -96,6 +96,18 @@ pub fn kind(process: u32) -> Option<String> {
     let name = program.rsplit('/').next()?.to_owned();
     let role = words.next().filter(|word| word == "worker" || word == "launch");
     Some(role.map_or(name.clone(), |role| format!("{name} {role}")))
+}
+
+/// The kind of a process; for a broker, of which there are several, with its home.
+fn name(process: u32) -> Option<String> {
+    let kind = kind(process)?;
+    if kind != "cloister-broker" {
+        return Some(kind);
+    }
+    let line = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let home = words.by_ref().skip_while(|word| word != "--home").nth(1)?;
+    Some(format!("{kind} {}", home.rsplit('/').next()?))
 }
 
 fn peak(process: u32) -> Option<u64> {

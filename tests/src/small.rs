@@ -14,6 +14,7 @@ use crate::{guests, world::World};
 /// the enclave computes with the very numbers of the table.
 pub const DATASET: &str = r#"name = "small"
 unit = "patient"
+max-rows-per-unit = 2
 
 [[column]]
 name = "patient"

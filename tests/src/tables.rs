@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 /// `dataset.toml` of every table here.
 pub const DESCRIPTION: &str = r#"name = "visits"
 unit = "patient"
+max-rows-per-unit = 50
 
 [[column]]
 name = "patient"

@@ -266,11 +266,22 @@ impl World {
         Ok(self.programs.cloister(&self.root, &arguments))
     }
 
-    /// Verifies the releases in `results` against this world's measurements.
+    /// Verifies the releases in `results` against this world's measurements and parties.
     pub fn verify(&self, results: &Path) -> Result<serde_json::Value> {
-        let printed =
-            self.cloister(&["verify", path(results)?, "--trust", "measurements.toml", "--json"])?;
+        let printed = self.verified(results, &["--json"])?;
         serde_json::from_str(&printed).context("`cloister verify --json` did not print JSON")
+    }
+
+    /// The same, as `cloister verify` prints it with these options.
+    pub fn verified(&self, results: &Path, options: &[&str]) -> Result<String> {
+        let enrolment = |of: &str| format!("{of}/enrolment.cloister");
+        let owners: Vec<_> = self.owners.iter().map(|owner| enrolment(&owner.name)).collect();
+        let (lab, author) = (enrolment(LAB), enrolment("author"));
+        let mut arguments = vec!["verify", path(results)?, "--trust", "measurements.toml"];
+        arguments.extend(owners.iter().flat_map(|owner| ["--owner", owner.as_str()]));
+        arguments.extend(["--orchestrator", &lab, "--author", &author]);
+        arguments.extend(options);
+        self.cloister(&arguments)
     }
 
     /// Runs `cloister` with these arguments in the world's folder.

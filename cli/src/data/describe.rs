@@ -23,6 +23,10 @@ pub struct Description {
     /// The column that says whose row it is; or `row`, when no column is called that,
     /// and each row is a unit for itself.
     pub unit: String,
+    /// The most rows that one unit may have. Public, so it is declared and never counted:
+    /// the number of the unit that has most is something about one person.
+    #[serde(default = "one")]
+    pub max_rows_per_unit: u32,
     /// Columns of the table that are left out on purpose.
     #[serde(default)]
     pub ignore: Vec<String>,
@@ -40,6 +44,10 @@ impl Description {
         let nobody = KeyId::new(cloister_protocol::Digest::from_bytes([0; 64]));
         let header = description.header([0; 16], nobody, nobody, description.name.clone());
         header.validate().with_path(path)?;
+        if description.max_rows_per_unit == 0 {
+            let path = path.display();
+            return Err(Error::failed(format!("{path}: max-rows-per-unit is at least 1")));
+        }
         for name in &description.ignore {
             if description.columns.iter().any(|column| column.name == *name) {
                 let path = path.display();
@@ -86,6 +94,10 @@ impl Description {
         self.ignore.extend(unit.into_iter().map(|column| column.name));
         self
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Seal {
             length,
             rows: counts.rows,
             units: counts.units,
-            max_rows_per_unit: counts.max_rows_per_unit,
+            max_rows_per_unit: description.max_rows_per_unit.into(),
             body: hash,
         };
         let signed = Signed::sign(&manifest, &home.key).doing("cannot sign the manifest")?;
@@ -105,7 +105,7 @@ impl Seal {
             "population": header.population,
             "rows": counts.rows,
             "units": counts.units,
-            "max_rows_per_unit": counts.max_rows_per_unit,
+            "max_rows_per_unit": description.max_rows_per_unit,
             "clamped": streamed.clamped,
             "missing": streamed.missing,
             "middle_of_bounds": without_typical(&header),
@@ -116,7 +116,7 @@ impl Seal {
             output.display(),
             self.home.display()
         );
-        let page = summary(&header, &streamed)
+        let page = summary(&header, description.max_rows_per_unit, &streamed)
             .row("sealed", format!("{} in {}", ui::bytes(length), output.display()))
             .row("id", id.digest().short())
             .next(next);
@@ -124,10 +124,10 @@ impl Seal {
     }
 }
 
-fn summary(header: &HeaderCore, streamed: &Streamed) -> Page {
+fn summary(header: &HeaderCore, most: u32, streamed: &Streamed) -> Page {
     let Streamed { counts, clamped, missing } = streamed;
     let unit = match &header.unit {
-        Unit::Column(column) => format!("one {column}, at most {} rows", counts.max_rows_per_unit),
+        Unit::Column(column) => format!("one {column}, of {most} rows at most"),
         Unit::Row => "one row".to_owned(),
     };
     let middle = without_typical(header);

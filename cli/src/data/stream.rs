@@ -55,6 +55,15 @@ pub fn stream<W: Write>(
     if counts.rows == 0 {
         return Err(Error::failed(format!("{}: the table has no rows", path.display())));
     }
+    let declared = u64::from(description.max_rows_per_unit);
+    if counts.largest > declared {
+        return Err(Error::failed(format!(
+            "{}: a unit has {} rows, at most {declared} are declared: set max-rows-per-unit in the \
+             description to a bound that anybody may know, or leave rows out",
+            path.display(),
+            counts.largest
+        )));
+    }
     let (clamped, missing) = (checker.clamped, checker.missing);
     Ok((to, Streamed { counts, clamped, missing }))
 }

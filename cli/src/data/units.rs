@@ -19,7 +19,8 @@ pub struct UnitCounter {
     rows: u64,
 }
 
-/// The public numbers of a dataset.
+/// What was counted. Rows and units are public; the largest unit is not, and is only
+/// compared with the bound that the owner declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Rows.
@@ -27,7 +28,7 @@ pub struct Counts {
     /// Distinct units.
     pub units: u64,
     /// Rows of the unit that has most.
-    pub max_rows_per_unit: u64,
+    pub largest: u64,
 }
 
 impl UnitCounter {
@@ -57,11 +58,11 @@ impl UnitCounter {
     pub fn counts(&self) -> Counts {
         let rows = self.rows;
         match self.column {
-            None => Counts { rows, units: rows, max_rows_per_unit: rows.min(1) },
+            None => Counts { rows, units: rows, largest: rows.min(1) },
             Some(_) => Counts {
                 rows,
                 units: self.rows_of.len() as u64,
-                max_rows_per_unit: self.rows_of.values().copied().max().unwrap_or(0),
+                largest: self.rows_of.values().copied().max().unwrap_or(0),
             },
         }
     }
@@ -108,8 +109,8 @@ mod tests {
             counter.batch(&batch);
             rows.batch(&batch);
         }
-        assert_eq!(counter.counts(), Counts { rows: 5, units: 3, max_rows_per_unit: 3 });
-        assert_eq!(rows.counts(), Counts { rows: 5, units: 5, max_rows_per_unit: 1 });
+        assert_eq!(counter.counts(), Counts { rows: 5, units: 3, largest: 3 });
+        assert_eq!(rows.counts(), Counts { rows: 5, units: 5, largest: 1 });
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::program::{fails, json, works};
 const DATASET: &str = r#"
 name = "patients"
 unit = "id"
+max-rows-per-unit = 2
 [[column]]
 name = "id"
 role = "unit"
@@ -127,6 +128,7 @@ fn a_wrong_table_leaves_nothing_behind() {
     let seal = ["data", "seal", "t.csv", "--dataset", "dataset.toml", "--home", "a"];
     for (table, contains) in [
         ("id,size,sick\nx,1,0\ny,123.75,0\n", "row 2, column \"size\": outside the public bounds"),
+        ("id,size,sick\nx,1,0\nx,1,0\nx,1,0\n", "a unit has 3 rows, at most 2 are declared"),
         ("id,size,sick\n,1,0\n", "no unit id"),
         ("id,size,sick\nx,1,\n", "no value"),
         ("id,size,sick,extra\nx,1,0,0\n", "column \"extra\" is not in the description"),

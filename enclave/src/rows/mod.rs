@@ -51,7 +51,7 @@ pub enum RowsError {
     /// A row without a unit.
     #[error("a row has no unit id: leave such rows out and seal the dataset again")]
     NullUnit,
-    /// Rows, units or the largest unit are not as in the manifest.
+    /// Rows or units are not as many as in the manifest, or a unit has more than it may.
     #[error("rows or units are not as many as the manifest says: seal the dataset again")]
     Counts,
 }

@@ -24,7 +24,7 @@ pub struct DatasetManifest {
     pub rows: u64,
     /// Distinct units: the public divisor of every mean.
     pub units: u64,
-    /// The most rows that one unit has.
+    /// The most rows that one unit may have, as the owner declares it: not what was counted.
     pub max_rows_per_unit: u64,
     /// Hash of salt, commitment and chunks.
     pub body: BodyHash,
