@@ -141,7 +141,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return unusable(&error),
     };
-    anstream::ColorChoice::write_global(match arguments.color {
+    ColorChoice::write_global(match arguments.color {
         Color::Auto => ColorChoice::Auto,
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
