@@ -26,7 +26,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, BootError> {
             boot::serve(&listen, &platform, workers)?;
         }
         Arguments::Vendor(directory) => boot::make_vendor(&directory)?,
-        Arguments::Measure { vendor, json } => print!("{}", boot::measure(&vendor, json)?),
+        Arguments::Measure { vendor } => print!("{}", boot::measure(&vendor)?),
         Arguments::Help => print!("{HELP}"),
         Arguments::Version => println!("cloister-enclave {}", env!("CARGO_PKG_VERSION")),
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use arrow_array::{Array, Float64Array, StringArray, cast::AsArray};
+use arrow_array::{Float64Array, StringArray, cast::AsArray};
 use arrow_ipc::reader::StreamReader;
 use cloister_protocol::dataset::{ChunkOpener, DataKey, FileLayout, PREFIX, SEALED_CHUNK};
 

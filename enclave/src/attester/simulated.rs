@@ -91,22 +91,6 @@ impl Simulated {
     }
 }
 
-impl Simulated {
-    /// The same as one JSON object on a line. Only the certificate's line ends need
-    /// escaping, which does not make a library necessary.
-    #[must_use]
-    pub fn measurements_in_json(&self) -> String {
-        let version = env!("CARGO_PKG_VERSION");
-        let root = self.vendor.root_pem().replace('\n', "\\n");
-        let hex = |value: &[u8]| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let pcrs = self.pcrs.iter().map(|(index, value)| format!("\"{index}\":\"{}\"", hex(value)));
-        let pcrs = pcrs.collect::<Vec<_>>().join(",");
-        format!(
-            "{{\"simulated\":[{{\"name\":\"cloister-enclave {version}, simulated\",\"root\":\"{root}\",\"pcrs\":{{{pcrs}}}}}]}}\n"
-        )
-    }
-}
-
 impl Attester for Simulated {
     fn platform(&self) -> &'static str {
         "simulated"
@@ -160,10 +144,5 @@ mod tests {
         assert!(evidence.windows(64).any(|window| window == binding));
         assert!(evidence.windows(48).any(|window| window == simulated.pcrs[&0]));
         assert!(simulated.measurements().contains("[simulated.pcrs]\n0 = \""));
-        let json = simulated.measurements_in_json();
-        assert!(
-            json.contains(r"-----END CERTIFICATE-----\n") && json.contains(r#","pcrs":{"0":""#)
-        );
-        assert_eq!((json.lines().count(), json.ends_with("}}]}\n")), (1, true), "{json}");
     }
 }

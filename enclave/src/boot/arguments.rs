@@ -1,6 +1,6 @@
 //! The command line, read by hand: a parser would be the larger half of it.
 
-use std::{ffi::OsString, mem, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf};
 
 use cloister_link::Address;
 use thiserror::Error;
@@ -12,7 +12,7 @@ The enclave: trains on sealed data and releases noised sums.
 Usage:
   cloister-enclave serve --listen ADDRESS --platform simulated --vendor DIR [--workers N]
   cloister-enclave vendor DIR
-  cloister-enclave measure --vendor DIR [--json]
+  cloister-enclave measure --vendor DIR
 
 Commands:
   serve     Listen for the host; events go to standard error as lines of JSON
@@ -24,7 +24,6 @@ Options:
   --platform NAME    simulated
   --vendor DIR       The simulated vendor's directory
   --workers N        Worker processes of a job [default: one for each processor]
-  --json             One JSON object instead of TOML
   --help, --version
 
 Example:
@@ -53,8 +52,6 @@ pub enum Arguments {
     Measure {
         /// The vendor whose root they name.
         vendor: PathBuf,
-        /// For a machine.
-        json: bool,
     },
     /// Print [`HELP`].
     Help,
@@ -100,9 +97,7 @@ impl Arguments {
             "vendor" => {
                 Self::Vendor(rest.plain.pop().ok_or_else(|| error("vendor needs a directory"))?)
             }
-            "measure" => {
-                Self::Measure { vendor: rest.path("--vendor")?, json: mem::take(&mut rest.json) }
-            }
+            "measure" => Self::Measure { vendor: rest.path("--vendor")? },
             "--help" | "-h" | "help" => Self::Help,
             "--version" | "-V" => Self::Version,
             other => return Err(UsageError(format!("{other:?} is not a command"))),
@@ -117,16 +112,14 @@ struct Rest {
     options: Vec<(String, OsString)>,
     plain: Vec<PathBuf>,
     help: bool,
-    json: bool,
 }
 
 impl Rest {
     fn of(mut words: impl Iterator<Item = OsString>) -> Result<Self, UsageError> {
-        let mut rest = Self { options: Vec::new(), plain: Vec::new(), help: false, json: false };
+        let mut rest = Self { options: Vec::new(), plain: Vec::new(), help: false };
         while let Some(word) = words.next() {
             match word.to_str() {
                 Some("--help" | "-h") => rest.help = true,
-                Some("--json") => rest.json = true,
                 Some(name) if name.starts_with("--") => {
                     let value = words.next();
                     let value = value.ok_or_else(|| UsageError(format!("{name} needs a value")))?;
@@ -180,9 +173,6 @@ impl Rest {
         if let Some((name, _)) = self.options.first() {
             return Err(UsageError(format!("{name} is not an option of this command")));
         }
-        if self.json {
-            return Err(error("--json is not an option of this command"));
-        }
         match self.plain.first() {
             Some(word) => Err(UsageError(format!("{} is not expected here", word.display()))),
             None => Ok(()),
@@ -222,8 +212,6 @@ mod tests {
         assert_eq!(parse(""), Ok(Arguments::Help));
         assert_eq!(parse("serve --help"), Ok(Arguments::Help));
         assert_eq!(parse("worker"), Ok(Arguments::Worker));
-        let json = Arguments::Measure { vendor: "v".into(), json: true };
-        assert_eq!(parse("measure --json --vendor v"), Ok(json));
     }
 
     #[test]
@@ -240,7 +228,6 @@ mod tests {
             ("vendor a b", "is not expected here"),
             ("measure --vendor a --vendor b", "given twice"),
             ("measure --vendor a --listen b", "not an option"),
-            ("vendor a --json", "not an option"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(told) && !error.contains('\n'), "{line}: {error}");

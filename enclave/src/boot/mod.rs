@@ -98,14 +98,13 @@ pub fn make_vendor(directory: &Path) -> Result<(), BootError> {
     Ok(Simulated::create(directory)?)
 }
 
-/// The measurements of this program on the simulated platform, in TOML or `json`.
+/// The measurements of this program on the simulated platform, in TOML.
 ///
 /// # Errors
 ///
 /// [`BootError`].
-pub fn measure(vendor: &Path, json: bool) -> Result<String, BootError> {
-    let simulated = Simulated::open(vendor)?;
-    Ok(if json { simulated.measurements_in_json() } else { simulated.measurements() })
+pub fn measure(vendor: &Path) -> Result<String, BootError> {
+    Ok(Simulated::open(vendor)?.measurements())
 }
 
 /// Memory with rows in it must not be written anywhere when the process crashes, nor be
