@@ -140,7 +140,7 @@ impl Client {
 
     /// The same, with a bound on the whole of it: a service that sends a byte now and
     /// then never stalls, and would hold its caller for ever.
-    pub fn post_cbor_within<Q: Serialize + ?Sized, A: DeserializeOwned>(
+    pub fn post_cbor_within<Q: Serialize + ?Sized, A: Serialize + DeserializeOwned>(
         &self,
         path: &str,
         question: &Q,
@@ -150,7 +150,7 @@ impl Client {
         self.ask_cbor(path, question, limit, Some(within))
     }
 
-    fn ask_cbor<Q: Serialize + ?Sized, A: DeserializeOwned>(
+    fn ask_cbor<Q: Serialize + ?Sized, A: Serialize + DeserializeOwned>(
         &self,
         path: &str,
         question: &Q,

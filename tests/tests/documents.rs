@@ -19,7 +19,8 @@ fn every_test_that_the_threat_model_names_exists() -> Result<()> {
     let mut count = 0;
     for name in page.split('`').skip(1).step_by(2) {
         // A test's name, unlike a path or a command, is words and underscores.
-        let is_name = name.contains('_') && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let is_name =
+            name.contains('_') && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         if is_name {
             count += 1;
             ensure!(known.contains(name), "docs/threat-model.md names `{name}`, which is no test");

@@ -11,7 +11,7 @@ use cloister_protocol::{
 };
 use serde_json::json;
 
-use super::{model, plan, results, table::Table};
+use super::{model, plan, table::Table};
 use crate::{
     error::{Context, Error, Result},
     files,

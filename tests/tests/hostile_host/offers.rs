@@ -26,7 +26,7 @@ pub async fn cases(scene: &mut Scene) -> Result<()> {
     scene.refused(lie, &Enclave, "job-invalid", offered).await?;
 
     let material = scene.material()?;
-    let offered = scene.attest(material, |offer| drop(offer.nonces.pop_first())).await;
+    let offered = scene.attest(material, |offer| offer.nonces.pop_first()).await;
     scene.refused("a broker's nonce left out", &Enclave, "offer-nonces", offered).await?;
     Ok(())
 }
