@@ -26,7 +26,10 @@ pub async fn cases(scene: &mut Scene) -> Result<()> {
     scene.refused(lie, &Enclave, "job-invalid", offered).await?;
 
     let material = scene.material()?;
-    let offered = scene.attest(material, |offer| offer.nonces.pop_first()).await;
+    let leave_out = |offer: &mut cloister_protocol::frames::Offer| {
+        offer.nonces.pop_first();
+    };
+    let offered = scene.attest(material, leave_out).await;
     scene.refused("a broker's nonce left out", &Enclave, "offer-nonces", offered).await?;
     Ok(())
 }
