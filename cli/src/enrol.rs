@@ -8,7 +8,7 @@ use cloister_protocol::{KeyId, limits};
 use serde_json::json;
 
 use crate::{
-    error::{Error, Result},
+    error::{Context, Error, Result},
     files,
     ui::{Page, Report},
 };
@@ -33,7 +33,7 @@ impl Enrol {
     pub fn run(&self) -> Result<Report> {
         let home = Home::open(&self.home).map_err(Error::failed)?;
         let bytes = files::read(&self.enrolment, limits::SIGNED_OBJECT as u64)?;
-        let peer = home.add_peer(&bytes).map_err(Error::failed)?;
+        let peer = home.add_peer(&bytes).with_path(&self.enrolment)?;
         let mut page = Page::new()
             .good(format!("{} accepts {} {}", home.name(), peer.role(), peer.name()))
             .row("fingerprint", fingerprint(peer.id()))

@@ -85,8 +85,8 @@ impl Stage {
             signing_key: *SigningKey::generate().unwrap().0.public(),
             job: Id::new(nothing),
             code: Id::new(nothing),
-            datasets: vec![],
-            policies: vec![],
+            datasets: vec![Id::new(nothing)],
+            policies: vec![nothing],
         };
         let transcript = transcript.to_bytes();
         let (_, id) = Transcript::from_bytes(&transcript).unwrap();

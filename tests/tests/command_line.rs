@@ -42,7 +42,7 @@ impl Fixture {
     fn make() -> Result<Self> {
         let root = small::folder(env!("CARGO_TARGET_TMPDIR"), "command-line")?;
         let mut world = small::world(&root, &["north", "south"], 12, &|_, text| text)?;
-        fs::write(root.join("job.toml"), small::job(ROUNDS, 100))?;
+        fs::write(root.join("job.toml"), small::job(ROUNDS, 200))?;
         world.enclave(&["vendor", "other-vendor"])?;
         let other = world.enclave(&["measure", "--vendor", "other-vendor"])?;
         fs::write(root.join("other.toml"), other)?;
@@ -200,7 +200,7 @@ const FAILING: &[(&str, &str, &str)] = &[
     ("policy explain", "policy explain --home nowhere", "nowhere"),
     ("policy sign", "policy sign --home nowhere", "nowhere"),
     ("data mock", "data mock --dataset job.toml --rows 1 -o x.csv", "job.toml"),
-    ("data seal", "data seal job.toml --dataset data/dataset.toml --home north", "job.toml"),
+    ("data seal", "data seal missing.csv --dataset data/dataset.toml --home north", "missing.csv"),
     ("data push", "data push junk --home north --host node-1", "junk"),
     ("code sign", "code sign junk --name x --version 1 --home author", "junk"),
     ("code approve", "code approve junk --home north --yes", "junk"),

@@ -55,7 +55,7 @@ fn a_hundred_kills_lose_nothing_and_give_no_budget_back() -> Result<()> {
     let mut random = ChaCha12Rng::seed_from_u64(seed);
     let root = small::folder(env!("CARGO_TARGET_TMPDIR"), "faults")?;
     let mut world = small::world(&root, &OWNERS, 20, &|_, text| text)?;
-    let text = small::centred_job(ROUNDS, 100);
+    let text = small::centred_job(ROUNDS, 200);
     let text = text.replace("\"all\"", "[\"north/small\", \"south/small\"]");
     fs::write(root.join("job.toml"), text)?;
     let spares = seal_spares(&world)?;

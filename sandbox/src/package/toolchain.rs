@@ -9,7 +9,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -83,6 +83,10 @@ pub fn build_guest(manifest_dir: &Path, target_dir: &Path) -> Result<PathBuf, To
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
     if toolchain != Toolchain::Installed {
         command.arg("-Zbuild-std=std,panic_abort");
+    }
+    // Progress is for people; cargo's errors come in any case.
+    if !io::stderr().is_terminal() {
+        command.arg("--quiet");
     }
     let status = command.status().map_err(|error| program(&command, error))?;
     let module = target_dir.join(TARGET).join("release").join(format!("{}.wasm", package.library));
