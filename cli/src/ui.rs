@@ -63,6 +63,7 @@ impl Ui {
     }
 
     /// Prints one JSON object on a line.
+    #[expect(clippy::unused_self, reason = "all output goes through one door")]
     pub fn json_line(self, value: &impl Serialize) {
         if let Ok(text) = serde_json::to_string(value) {
             print(&format!("{text}\n"));

@@ -118,7 +118,8 @@ async fn models_follow_from_released_sums_alone() {
         if file.tensor("final_model").is_ok() {
             let found: Vec<_> = words("final_model").into_iter().map(f64::from_le_bytes).collect();
             let [.., one, two] = iterates[..] else { panic!("three rounds") };
-            assert_eq!(found, [(one[0] + two[0]) / 2.0, (one[1] + two[1]) / 2.0]);
+            let average = |index: usize| f64::midpoint(one[index], two[index]);
+            assert_eq!(found, [average(0), average(1)]);
         }
     }
     assert_eq!(iterates.len(), 3);
@@ -169,7 +170,8 @@ async fn a_grant_is_good_for_one_session_only() {
 async fn bad_data_is_refused_and_the_next_job_works() {
     let enclave = Running::start().await;
     // Three chunks and a bit of something that is no table.
-    let noise: Vec<u8> = (0..3 * 16_384 + 5_usize).map(|i| (i % 251) as u8).collect();
+    let noise: Vec<u8> =
+        (0..3 * 16_384 + 5_usize).map(|i| u8::try_from(i % 251).unwrap()).collect();
     let fixture = Fixture::with_data(guests::benign(), vec![seal(&noise, 4, 3, 2)]);
     let body = &fixture.owned[0].body;
     let session = enclave.offer(&fixture).await.unwrap();

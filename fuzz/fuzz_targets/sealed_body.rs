@@ -7,14 +7,18 @@ use std::sync::Arc;
 use cloister_enclave::rows::BodyReader;
 use cloister_protocol::{
     Digest,
-    dataset::{BodyHash, DataKey, DatasetManifest},
+    dataset::{BodyHash, ChunkSealer, DataKey, DatasetManifest},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_bytes::ByteArray;
 
 fuzz_target!(|bytes: &[u8]| {
-    let [size, body @ ..] = bytes else { return };
+    let [size, chunks @ ..] = bytes else { return };
     let header = Digest::of("test", &[]);
+    let key = DataKey::from_bytes(&[7; 32]);
+    // Salt and commitment are those of the key, so that chunks are looked at.
+    let (_, prefix) = ChunkSealer::new(&key, &[1; 24], &header);
+    let body = [&prefix, chunks].concat();
     let manifest = DatasetManifest {
         header,
         length: body.len() as u64,
@@ -23,8 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         max_rows_per_unit: 1,
         body: BodyHash(ByteArray::new([0; 32])),
     };
-    let key = Arc::new(DataKey::from_bytes(&[7; 32]));
-    let Ok(mut reader) = BodyReader::new(key, header, &manifest) else { return };
+    let Ok(mut reader) = BodyReader::new(Arc::new(key), header, &manifest) else { return };
     for piece in body.chunks(usize::from(*size).max(1) * 97) {
         if reader.take(piece).is_err() {
             return;

@@ -160,7 +160,7 @@ impl Stage {
                 return;
             }
             let step = if self.fault == Fault::Drips { 1 } else { 1000 };
-            for piece in [number as u8; 1000].chunks(step) {
+            for piece in [7; 1000].chunks(step) {
                 if link.send_bulk_bytes(piece).await.is_err() {
                     return;
                 }

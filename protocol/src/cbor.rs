@@ -122,6 +122,12 @@ mod tests {
         aa: Option<String>,
     }
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Optional {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        a: Option<u8>,
+    }
+
     const PAIR: &[u8] = b"\xa2\x61b\x05\x62aa\x61x";
 
     fn decode_pair(bytes: &[u8]) -> Result<Pair, CborError> {
@@ -159,11 +165,6 @@ mod tests {
             let value: Value = ciborium::from_reader(bytes).unwrap();
             assert_eq!(value.deserialized::<Pair>().unwrap().b, 5, "{what}");
             assert_eq!(decode_pair(bytes), Err(CborError::OtherForm), "{what}");
-        }
-        #[derive(Debug, PartialEq, Serialize, Deserialize)]
-        struct Optional {
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            a: Option<u8>,
         }
         assert_eq!(decode(b"\xa0", 9), Ok(Optional { a: None }));
         assert_eq!(decode::<Optional>(b"\xa1\x61a\xf6", 9), Err(CborError::OtherForm));

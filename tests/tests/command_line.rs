@@ -274,7 +274,7 @@ fn every_command_speaks_json_when_it_works_and_when_it_fails() -> Result<()> {
 
 #[test]
 fn a_run_tells_machines_each_release() -> Result<()> {
-    let run = fixture().live.iter().find(|(name, ran)| *name == "run" && ran.line.ends_with("n"));
+    let run = fixture().live.iter().find(|(name, ran)| *name == "run" && ran.line.ends_with('n'));
     let events = run.context("no run")?.1.objects()?;
     let of_kind = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     ensure!(of_kind("submitted") == 1 && of_kind("release") == ROUNDS as usize, "{events:?}");

@@ -38,7 +38,7 @@ const ROUNDS: u32 = 4;
 /// Centring, and the rounds.
 const RELEASES: u64 = ROUNDS as u64 + 1;
 /// How long anything may take that has to happen.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
@@ -169,8 +169,9 @@ fn submit_until(stop: &Arc<AtomicBool>, world: &World) -> JoinHandle<Result<Vec<
             ];
             let ended = programs.cloister(&root, &arguments).output()?;
             let said = String::from_utf8_lossy(&ended.stdout);
-            let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let id = lines.filter_map(|line| line["job"].as_str().map(str::to_owned)).next();
+            let mut lines =
+                said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let id = lines.find_map(|line| line["job"].as_str().map(str::to_owned));
             match (id, ended.status.code()) {
                 (Some(id), Some(code)) => submitted.push((id, code)),
                 // The host is down at this moment.

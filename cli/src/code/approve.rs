@@ -187,7 +187,10 @@ mod tests {
             let error = check(wrong).unwrap_err();
             assert!(error.contains("do not approve it"), "{what}: {error}");
         }
-        assert!(require_same_parameters(&[good.clone()], &both).is_err(), "one is hidden");
+        assert!(
+            require_same_parameters(std::slice::from_ref(&good), &both).is_err(),
+            "one is hidden"
+        );
         assert!(require_same_parameters(&[good], &[]).is_err(), "one is made up");
     }
 }

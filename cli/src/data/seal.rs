@@ -67,7 +67,7 @@ impl Seal {
         header.validate().with_path(&self.dataset)?;
 
         // 1. Header and body stream to a file that has no name yet.
-        let key = DataKey::from_bytes(&*Zeroizing::new(random::<32>()?));
+        let key = DataKey::from_bytes(&Zeroizing::new(random::<32>()?));
         let interrupted = interrupt::Flag::listen()?;
         let mut file = Draft::begin(&output, &[&self.table, &self.dataset], self.force)?;
         write_prefix(&mut file, &header).with_path(&output)?;

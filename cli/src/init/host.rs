@@ -104,7 +104,7 @@ fn absolute(path: &Path) -> Result<String> {
 /// A path as a value of TOML.
 fn value(path: &Path) -> Result<String> {
     let text = path.to_str().map(str::to_owned);
-    let text = text.ok_or_else(|| Error::usage(format!("{path:?} is not UTF-8")))?;
+    let text = text.ok_or_else(|| Error::usage(format!("{} is not UTF-8", path.display())))?;
     Ok(toml::Value::String(text).to_string())
 }
 

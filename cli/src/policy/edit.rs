@@ -79,10 +79,8 @@ pub fn allow(text: &str, list: List, key: &KeyId, comment: &str) -> Result<Strin
     let line = text[..close].rfind('\n').map_or(0, |newline| newline + 1);
     let own_line = text[line..close].trim().is_empty();
     let entry = format!("    # {comment}\n    \"{hex}\",\n");
-    let mut changes = vec![match own_line {
-        true => (line..line, entry),
-        false => (close..close, format!("\n{entry}")),
-    }];
+    let mut changes =
+        vec![if own_line { (line..line, entry) } else { (close..close, format!("\n{entry}")) }];
     if let Some(last) = found.get_ref().last() {
         let end = last.span().end;
         if !has_comma(&text[end..close]) {

@@ -24,7 +24,8 @@ pub struct Code {
 /// Finds the code that a job names: a path if it looks like one, else `NAME@VERSION.code`
 /// in `trainers`, beside this program, or in `trainers/` beside it.
 pub fn find(name: &str, trainers: Option<&Path>, job: &Path) -> Result<Code> {
-    if name.ends_with(".code") || name.contains('/') {
+    let is_file = Path::new(name).extension().is_some_and(|ending| ending == "code");
+    if is_file || name.contains('/') {
         let folder = job.parent().unwrap_or(Path::new(""));
         return read(&folder.join(name));
     }

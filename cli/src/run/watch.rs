@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a host may be away before following ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A job that is followed.
 pub struct Watch<'a> {

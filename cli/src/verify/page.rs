@@ -305,7 +305,8 @@ mod tests {
 
     #[test]
     fn a_debug_enclave_is_never_accepted_in_silence() {
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+        // 2026-01-01, the day of the fixture.
+        let now = UnixTime::since_unix_epoch(Duration::from_hours(490_896));
         let vendor = Vendor::generate(now).unwrap();
         let attester = vendor.leaf(now, LEAF_LIFETIME).unwrap();
         // Registers that are not given are zero, as those of an enclave in debug mode.

@@ -28,6 +28,7 @@ const THEN: u64 = 1_767_225_600;
 
 /// What an enclave that is not ours, or a thief of its key, might do.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a lie that can be told or not")]
 pub struct Tampering {
     /// Evidence for another transcript.
     pub binding: bool,
@@ -103,6 +104,7 @@ impl Chain {
     }
 
     /// Makes the releases.
+    #[expect(clippy::too_many_lines, reason = "a whole job, step by step")]
     pub fn make(tampering: &Tampering) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let party = |name, role| party(folder.path(), name, role);

@@ -94,7 +94,9 @@ pub fn stages(step: &ServerStep, tampering: &Tampering) -> Vec<(Stage, Vec<Tenso
 /// `model.safetensors` as `cloister run` leaves it, written down byte by byte.
 pub fn model_file(step: &ServerStep, job: &Id<Job>) -> Vec<u8> {
     let mut state = start(step);
-    SUMS.iter().for_each(|sum| state.apply(&mean(0.5, sum)).unwrap());
+    for sum in &SUMS {
+        state.apply(&mean(0.5, sum)).unwrap();
+    }
     let metadata = format!(
         r#"{{"clamp":"3","code":"logistic@1","inputs":"{}","job":"{job}","scale":"10"}}"#,
         "clamp(scale * ((x - typical) / (upper - lower) - centre))"

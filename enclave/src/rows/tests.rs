@@ -272,7 +272,7 @@ mod body {
     fn sealed(length: usize) -> (Vec<u8>, DatasetManifest) {
         let header = Digest::of("test", &[]);
         let (mut sealer, prefix) = ChunkSealer::new(&key(), &[3; 24], &header);
-        let plaintext: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let plaintext: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
         let mut body = prefix.to_vec();
         let full = length / CHUNK;
         for chunk in plaintext[..full * CHUNK].chunks(CHUNK) {

@@ -77,13 +77,11 @@ fn patience(waited: Duration, received: u64) -> Duration {
 
 /// A place among those who send, if one becomes free in time.
 async fn place(places: &Semaphore, within: Duration) -> Result<SemaphorePermit<'_>, Refused> {
-    match timeout(within, places.acquire()).await {
-        Ok(Ok(place)) => Ok(place),
-        Ok(Err(_)) | Err(_) => {
-            let message = format!("others have been uploading for {within:?}: try again later");
-            Err(refusals::host(StatusCode::SERVICE_UNAVAILABLE, "uploads-busy", message))
-        }
+    if let Ok(Ok(place)) = timeout(within, places.acquire()).await {
+        return Ok(place);
     }
+    let message = format!("others have been uploading for {within:?}: try again later");
+    Err(refusals::host(StatusCode::SERVICE_UNAVAILABLE, "uploads-busy", message))
 }
 
 /// Reads a whole body of at most `limit` bytes into memory, when there is room.
@@ -198,7 +196,7 @@ mod tests {
             Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
         });
         let mut incoming = Incoming::new(Body::from_stream(drops));
-        incoming.waited = HEAD_START - Duration::from_millis(100);
+        incoming.waited = HEAD_START.saturating_sub(Duration::from_millis(100));
         let until_refused = async { while incoming.next().await.is_ok() {} };
         timeout(Duration::from_secs(5), until_refused).await.unwrap();
     }

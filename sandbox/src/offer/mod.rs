@@ -160,12 +160,10 @@ fn check(bytes: &[u8]) -> Result<Component, OfferError> {
     Ok(component)
 }
 
-#[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn does_not_compile(error: wasmtime::Error) -> OfferError {
     OfferError::DoesNotCompile { reason: reason(&error) }
 }
 
-#[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn runtime(error: wasmtime::Error) -> OfferError {
     OfferError::Runtime { reason: reason(&error) }
 }

@@ -89,7 +89,6 @@ fn forbidden(part: &str) -> Result<(), OfferError> {
     Err(OfferError::ForbiddenPart { found: part.into() })
 }
 
-#[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn not_a_component(error: wasmparser::BinaryReaderError) -> OfferError {
     let message = error.message();
     OfferError::NotAComponent { reason: message.split_whitespace().collect::<Vec<_>>().join(" ") }

@@ -79,7 +79,7 @@ pub fn a_unit_that_kills_workers_costs_itself_alone() {
         let mut pool = Pool::start(command("fragile"), workers, &compiled, settings).unwrap();
         let updates = round(&mut pool, &all, |_| ());
         for (unit, update) in updates.iter().enumerate() {
-            if unit as u32 == FATAL_UNIT {
+            if unit == FATAL_UNIT as usize {
                 assert!(update.is_none());
             } else {
                 assert_eq!(*update, undisturbed[unit], "unit {unit}");

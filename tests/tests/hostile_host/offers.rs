@@ -6,7 +6,7 @@ use cloister_tests::guests;
 
 use super::{
     bytes::{flipped, flipped_signed, flipped_value},
-    scene::{Scene, expect},
+    scene::{Scene, complaint, expect},
 };
 
 pub async fn cases(scene: &mut Scene) -> Result<()> {
@@ -104,7 +104,7 @@ async fn components(scene: &mut Scene) -> Result<()> {
     std::fs::write(&path, wasi)?;
     let sign = ["code", "sign", "wasi.wasm", "--name", "w", "--version", "1", "--home", "author"];
     let mut command = scene.world.programs.cloister(&scene.world.root, &sign);
-    let why = scene.complaint(&mut command)?;
+    let why = complaint(&mut command)?;
     ensure!(why.contains("wasi:cli/stdout@0.2.0"), "the import is not named: {why}");
     Ok(())
 }

@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{bytes::flipped, scene::Scene};
+use super::{
+    bytes::flipped,
+    scene::{Scene, complaint},
+};
 
 pub async fn cases(scene: &mut Scene) -> Result<()> {
     let ran = scene.honest().await?;
@@ -46,7 +49,7 @@ fn denied(scene: &Scene, folder: &Path) -> Result<()> {
     let folder = folder.to_str().context("the folder's path is not UTF-8")?;
     let arguments = ["verify", folder, "--trust", "measurements.toml"];
     let mut command = scene.world.programs.cloister(&scene.world.root, &arguments);
-    let why = scene.complaint(&mut command)?;
+    let why = complaint(&mut command)?;
     ensure!(why.contains("DENIED"), "refused for another reason: {why}");
     Ok(())
 }

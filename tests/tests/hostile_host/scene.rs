@@ -226,14 +226,14 @@ impl Scene {
         fs::write(&path, change(format!("{before}version = {}\n{rest}", version + 1)))?;
         self.world.cloister(&["policy", "sign", "--home", &owner.name]).map(drop)
     }
+}
 
-    /// Runs a command that has to be refused, and returns what it complained about.
-    pub fn complaint(&self, command: &mut Command) -> Result<String> {
-        let output = command.output()?;
-        ensure!(!output.status.success(), "{command:?} was not refused");
-        Ok(String::from_utf8_lossy(&output.stderr).into_owned()
-            + &String::from_utf8_lossy(&output.stdout))
-    }
+/// Runs a command that has to be refused, and returns what it complained about.
+pub fn complaint(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    ensure!(!output.status.success(), "{command:?} was not refused");
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout))
 }
 
 /// The broker of an owner.
