@@ -45,7 +45,7 @@ pub struct Sign {
     /// The commit it was built from
     #[arg(long, requires = "repository")]
     commit: Option<String>,
-    /// The file of signed code [default: the name, @, the version, .code]
+    /// The file of signed code; NAME@VERSION.code if not said
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

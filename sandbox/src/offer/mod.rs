@@ -1,7 +1,7 @@
 //! Looking at a component that somebody offers, before it may see anything.
 //!
 //! 1. Size and structure, from its bytes: imports, modules, nothing nested.
-//! 2. Compilation, with only the features of [`crate::engine`].
+//! 2. Compilation, with only the features that `engine.rs` lets in.
 //! 3. Types of all imports and exports.
 //! 4. For [`inspect`], what it says about itself. This runs its code.
 
