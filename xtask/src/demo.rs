@@ -28,7 +28,8 @@ pub fn prepare() -> Result<PathBuf> {
     fs::create_dir_all(component.parent().context("a file has a folder")?)?;
     let trainer = crate::root().join("compute/trainers/logistic");
     let mut build = Command::new(program("cloister"));
-    command::run(build.args(["code", "build"]).arg(trainer).arg("-o").arg(&component))?;
+    build.args(["code", "build"]).arg(trainer).arg("-o").arg(&component);
+    command::run(build.arg("--target-dir").arg(crate::guests_dir()))?;
     Ok(component)
 }
 

@@ -107,6 +107,11 @@ fn target_dir() -> PathBuf {
     }
 }
 
+/// Where guests are built, the standard library included, for the demo and the tests.
+fn guests_dir() -> PathBuf {
+    target_dir().join("guests")
+}
+
 /// Removes a folder that an earlier run left.
 fn clear(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {

@@ -18,6 +18,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
     let mut cargo = command::cargo();
     cargo.args(["test", "--no-fail-fast"]);
+    cargo.env("CLOISTER_GUEST_TARGET", crate::guests_dir());
     if arguments.is_empty() {
         cargo.arg("--workspace");
     }
