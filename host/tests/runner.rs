@@ -160,7 +160,8 @@ impl Stage {
                 return;
             }
             let step = if self.fault == Fault::Drips { 1 } else { 1000 };
-            for piece in [7; 1000].chunks(step) {
+            let receipt = [u8::try_from(number % 251).unwrap(); 1000];
+            for piece in receipt.chunks(step) {
                 if link.send_bulk_bytes(piece).await.is_err() {
                     return;
                 }

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 /// The least mean accuracy that is worth calling useful.
 const AIM: f64 = 0.95;
-/// As short as admission lets it be on two cores.
-const INTERVAL_MS: u32 = 400;
+/// The demo's: admission lets it be little shorter on two cores.
+const INTERVAL_MS: u32 = 500;
 
 /// What one split gave.
 struct Outcome {
