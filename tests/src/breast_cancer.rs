@@ -26,7 +26,7 @@ rounds = {ROUNDS}
 clip = 0.35
 
 [centring]
-clip = 8.0
+clip = 0.8
 share = "1/5"
 
 [server]
