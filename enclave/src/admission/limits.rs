@@ -62,7 +62,7 @@ pub(super) fn check_memory(
         sum.saturating_add(manifest.value.length.saturating_mul(3) / 2)
     });
     // 3. All releases that are kept, and the program itself.
-    let releases = kept(job, plan);
+    let releases = all_releases(job, plan).saturating_add(iterates(plan));
     let needed = [workers, data, releases, PROGRAM_BYTES].into_iter().fold(0, u64::saturating_add);
     if needed <= workshop.memory() {
         return Ok(());
@@ -79,11 +79,14 @@ pub(super) fn check_memory(
     Err(Refused::new(Code::Memory, why))
 }
 
-/// Bytes of all releases of a job, with the iterates that are averaged.
-fn kept(job: &Job, plan: &Plan) -> u64 {
-    let all = file_bound(plan.dimension(), 2).saturating_mul(u64::from(job.releases()));
-    let iterates = file_bound(plan.dimension(), 1).saturating_mul(u64::from(plan.average_last()));
-    all.saturating_add(iterates)
+/// Bytes of all releases of a job, but for what the largest has more than others.
+fn all_releases(job: &Job, plan: &Plan) -> u64 {
+    file_bound(plan.dimension(), 2).saturating_mul(u64::from(job.releases()))
+}
+
+/// Bytes of the iterates that are averaged.
+fn iterates(plan: &Plan) -> u64 {
+    file_bound(plan.dimension(), 1).saturating_mul(u64::from(plan.average_last()))
 }
 
 /// Refuses a job whose releases are larger than a file, or all together than the memory.
@@ -92,12 +95,10 @@ pub(super) fn check(job: &Job, plan: &Plan) -> Result<(), Refused> {
     // others, which have two.
     let vectors = if job.releases() == 1 { 4 } else { 3 };
     let largest = file_bound(plan.dimension(), vectors);
-    let all = file_bound(plan.dimension(), 2).saturating_mul(u64::from(job.releases()));
-    let iterates = file_bound(plan.dimension(), 1).saturating_mul(u64::from(plan.average_last()));
     for (what, found, limit) in [
         ("the largest release", largest, limits::TENSORS),
-        ("all releases", all.saturating_add(largest), KEPT_BYTES),
-        ("the iterates that are averaged", iterates, KEPT_BYTES),
+        ("all releases", all_releases(job, plan).saturating_add(largest), KEPT_BYTES),
+        ("the iterates that are averaged", iterates(plan), KEPT_BYTES),
     ] {
         if found > limit {
             let why = format!(

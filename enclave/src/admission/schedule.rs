@@ -14,11 +14,11 @@ use crate::{
     rounds::Plan,
 };
 
-/// The gate, for each number of an update: measured at a few nanoseconds, and many times
-/// that with subnormal numbers on some processors.
+/// The gate, for each number of an update: measured at a few nanoseconds; the rest is room
+/// for subnormal numbers, which are slow on some processors and were not measured.
 const GATE_NANOSECONDS: u64 = 100;
 /// The rows, for each number: handed to a worker in each round, centred and scaled before
-/// the first. Measured at a few nanoseconds.
+/// the first. An estimate: a copy to a socket, one from it, and some arithmetic.
 const ROWS_NANOSECONDS: u64 = 30;
 /// Noise, step and file, for each number of the model: measured at some 0.2 microseconds.
 const RELEASE_NANOSECONDS: u64 = 2000;
