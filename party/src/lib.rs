@@ -11,6 +11,7 @@
 //! | [`server`] | an HTTP service that knows which peer calls |
 //! | [`client`] | a blocking client of one peer's service |
 //! | [`reply`] | refusals and CBOR as HTTP responses |
+//! | [`daemon`] | arguments, logs and signals of the programs that keep running |
 //! | [`files`] | files that are either whole or not there |
 //!
 //! There is no shared authority: a party trusts exactly the enrolments in its
@@ -21,6 +22,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod daemon;
 pub mod enrolment;
 pub mod files;
 pub mod home;

@@ -1,5 +1,7 @@
 //! An Arrow IPC stream whose columns are a header's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow_array::{Array, Float64Array, Int64Array, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
@@ -18,7 +20,18 @@ pub(super) enum UnitColumn {
 }
 
 /// All record batches, as views into `bytes`.
+///
+/// Arrow's reader answers some malformed streams with a panic, which is a refusal here like
+/// its errors. Nothing of it is used afterwards, so no broken invariant is met.
 pub(super) fn batches(
+    bytes: Buffer,
+    header: &HeaderCore,
+    unit: UnitColumn,
+) -> Result<Vec<RecordBatch>, RowsError> {
+    catch_unwind(AssertUnwindSafe(|| decode(bytes, header, unit))).unwrap_or(Err(RowsError::Stream))
+}
+
+fn decode(
     mut bytes: Buffer,
     header: &HeaderCore,
     unit: UnitColumn,
