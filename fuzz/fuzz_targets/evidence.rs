@@ -8,11 +8,11 @@ use cloister_attestation::{Binding, Clock, Freshness, Measurements, UnixTime};
 use libfuzzer_sys::fuzz_target;
 
 const MEASUREMENTS: &str = include_str!("../../attestation/tests/fixtures/measurements.toml");
-const MADE: Duration = Duration::from_secs(1_767_225_600);
+const MADE: u64 = 1_767_225_600;
 
 fuzz_target!(|bytes: &[u8]| {
     let measurements = Measurements::from_toml(MEASUREMENTS).expect("the fixture can be read");
-    let clock = Clock::at(UnixTime::since_unix_epoch(MADE));
+    let clock = Clock::at(UnixTime::since_unix_epoch(Duration::from_secs(MADE)));
     let binding = Binding::Exactly([7; 64]);
     let verdict = measurements.appraise(bytes, clock, Freshness::WithinBinding, binding);
     // A denial says why, on a page that can be printed.

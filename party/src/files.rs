@@ -9,6 +9,11 @@ use std::{
 
 use tempfile::NamedTempFile;
 
+/// "CLBL", in `SQLite`'s field for what a file is: a broker's ledger.
+pub const LEDGER_APPLICATION: u32 = 0x434c_424c;
+/// "CLHQ", likewise: a host's queue.
+pub const QUEUE_APPLICATION: u32 = 0x434c_4851;
+
 /// Writes `bytes` to `path` with `mode`, replacing what was there: to a temporary
 /// file in the same directory, synced, renamed, and the directory synced.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -25,7 +25,7 @@ pub fn prepare() -> Result<PathBuf> {
     println!("guests are compiled by {}", guest::ensure()?.describe());
     command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
     let component = crate::target_dir().join("trainers/logistic.wasm");
-    fs::create_dir_all(component.parent().context("a file has a folder")?)?;
+    crate::make_parent(&component)?;
     let trainer = crate::root().join("compute/trainers/logistic");
     let mut build = Command::new(program("cloister"));
     build.args(["code", "build"]).arg(trainer).arg("-o").arg(&component);

@@ -5,7 +5,9 @@ mod bench;
 mod command;
 mod dataset;
 mod demo;
+mod fuzz;
 mod guest;
+mod install;
 mod results;
 mod setup;
 mod test;
@@ -40,6 +42,17 @@ enum Chore {
     ///
     /// Example: cargo xtask demo
     Demo,
+    /// Build the programs for release, with the first-party trainers beside them
+    ///
+    /// Example: cargo xtask install --to ~/cloister
+    Install {
+        /// The folder for programs and trainers
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// The home of the author who signs the trainers [default: author/ in the folder]
+        #[arg(long, value_name = "HOME")]
+        author: Option<PathBuf>,
+    },
     /// Measure: what a model is worth at its privacy cost
     ///
     /// Example: cargo xtask bench utility
@@ -49,7 +62,17 @@ enum Chore {
     ///
     /// Example: cargo xtask doctor
     Doctor,
-    /// Install what `.ci/run` needs: the guest toolchain, cargo-deny, cargo-fuzz
+    /// Feed malformed input to each parser of bytes from outside
+    ///
+    /// Example: cargo xtask fuzz rows evidence --seconds 60
+    Fuzz {
+        /// Which targets, by the names in `fuzz/fuzz_targets`; all of them if none is named
+        targets: Vec<String>,
+        /// How long each
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+    },
+    /// Install what `.ci/run` needs: the guest toolchain and cargo-deny
     ///
     /// Example: cargo xtask ci-setup
     CiSetup,
@@ -67,7 +90,12 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    match run(Xtask::parse().chore) {
+    let done = if std::env::var_os(fuzz::INSTRUMENT).is_some() {
+        fuzz::instrument(std::env::args_os().skip(1))
+    } else {
+        run(Xtask::parse().chore)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -80,7 +108,13 @@ fn run(chore: Chore) -> Result<()> {
     match chore {
         Chore::Test { cargo_test } => test::run(&cargo_test),
         Chore::Demo => demo::run(),
+        Chore::Install { to, author } => {
+            let to = std::path::absolute(to)?;
+            let author = std::path::absolute(author.unwrap_or_else(|| to.join("author")))?;
+            install::run(&to, &author)
+        }
         Chore::Bench(bench) => bench.run(),
+        Chore::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Chore::Doctor => setup::doctor(),
         Chore::CiSetup => setup::ci(),
         Chore::Split { seed, out } => {
@@ -110,6 +144,12 @@ fn target_dir() -> PathBuf {
 /// Where guests are built, the standard library included, for the demo and the tests.
 fn guests_dir() -> PathBuf {
     target_dir().join("guests")
+}
+
+/// Makes the folder that a file will be in.
+fn make_parent(file: &Path) -> Result<()> {
+    let folder = file.parent().context("a file has a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
 /// Removes a folder that an earlier run left.

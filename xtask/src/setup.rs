@@ -12,10 +12,7 @@ struct Tool {
     version: &'static str,
 }
 
-const TOOLS: [Tool; 2] = [
-    Tool { name: "cargo-deny", version: "0.20.2" },
-    Tool { name: "cargo-fuzz", version: "0.13.2" },
-];
+const TOOLS: [Tool; 1] = [Tool { name: "cargo-deny", version: "0.20.2" }];
 
 /// Prints one line for each thing that building, testing and the demo need.
 pub fn doctor() -> Result<()> {

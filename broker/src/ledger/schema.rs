@@ -7,14 +7,12 @@ use std::{
     time::Duration,
 };
 
-use cloister_party::files::sync_directory;
+use cloister_party::files::{LEDGER_APPLICATION, sync_directory};
 use cloister_protocol::KeyId;
 use rusqlite::{Connection, OpenFlags};
 
 use super::LedgerError;
 
-/// "CLBL" in `SQLite`'s field for what a file is.
-const APPLICATION: i64 = 0x434c_424c;
 const VERSION: i64 = 1;
 
 /// How long a request waits for another writer.
@@ -68,7 +66,7 @@ pub(super) fn create(path: &Path, owner: &KeyId) -> Result<Connection, LedgerErr
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute("INSERT INTO owner (id, key) VALUES (1, ?1)", [owner_bytes(owner)])?;
-    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "application_id", LEDGER_APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error)?;
@@ -89,7 +87,7 @@ pub(super) fn unfinished(path: &Path) -> PathBuf {
 pub(super) fn open(path: &Path, owner: &KeyId) -> Result<Connection, LedgerError> {
     let connection = connect(path)?;
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    if number("application_id")? != APPLICATION {
+    if number("application_id")? != i64::from(LEDGER_APPLICATION) {
         return Err(LedgerError::Foreign(format!("{} is not a ledger", path.display())));
     }
     let version = number("user_version")?;

@@ -1,5 +1,6 @@
 //! `cloister show`: what a file is, and what it claims.
 
+mod kept;
 mod page;
 mod signed;
 mod tensors;
@@ -30,8 +31,8 @@ use crate::{
 /// Say what a file is and what it claims; nothing is verified
 ///
 /// Knows sealed datasets and their proofs, everything signed (policies, approvals, jobs,
-/// enrolments, grants), code, components, receipts, tensors, measurements, and the TOML
-/// files that people write.
+/// enrolments, grants), code, components, receipts, tensors, measurements, the TOML files
+/// that people write, and what programs keep: keys, certificates, ledgers, queues.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   cloister show patients.sealed
@@ -96,6 +97,10 @@ fn find(path: &Path) -> Result<Found> {
         return page::dataset_proof(&proof).with_path(path);
     }
     if let Some(found) = std::str::from_utf8(&bytes).ok().and_then(texts::text) {
+        return Ok(found);
+    }
+    // After the texts: a certificate may be in one of them.
+    if let Some(found) = kept::kept(&bytes) {
         return Ok(found);
     }
     Err(Error::failed(format!(

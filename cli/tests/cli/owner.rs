@@ -240,6 +240,15 @@ fn parties_accept_each_other() {
     assert_eq!((&accepted["accepted"], &accepted["role"]), (&"node-1".into(), &"host".into()));
     let shown = json(folder.path(), &["show", "node/enrolment.cloister"]);
     assert_eq!(shown["claims"]["key"], accepted["key"]);
+    for (file, kind) in [
+        ("a/ledger.sqlite", "ledger"),
+        ("a/identity.key", "secret-key"),
+        ("a/tls/server.key", "secret-key"),
+        ("a/tls/ca.pem", "certificate"),
+        ("node/host.toml", "host-text"),
+    ] {
+        assert_eq!(json(folder.path(), &["show", file])["kind"], kind, "{file}");
+    }
     let (_, line) = fails(folder.path(), &["enrol", "a/enrolment.cloister", "--home", "a"]);
     assert!(line.contains("this party itself"), "{line}");
     // Nobody listens there: one line says who and where.

@@ -1,5 +1,6 @@
 //! The tables.
 
+use cloister_party::files::QUEUE_APPLICATION;
 use rusqlite::Connection;
 
 use super::QueueError;
@@ -41,6 +42,11 @@ const TABLES: &str = "
 
 /// Sets durability, and makes the tables in an empty database.
 pub(super) fn prepare(database: &mut Connection) -> Result<(), QueueError> {
+    // Before the log that is written ahead: it is read from the file alone.
+    let application: i64 = database.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if application == 0 {
+        database.pragma_update(None, "application_id", QUEUE_APPLICATION)?;
+    }
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "FULL")?;
     database.pragma_update(None, "foreign_keys", true)?;

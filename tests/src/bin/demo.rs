@@ -44,7 +44,7 @@ fn main() -> Result<()> {
          it, charge their patients' budget, and grant their keys to it alone.");
     let results = root.join("results");
     let file = root.join("job.toml");
-    fs::write(&file, job("\"all\"", "data", 500))?;
+    fs::write(&file, job("\"all\"", "data"))?;
     let status = world.run(&file, &results)?.status()?;
     ensure!(status.success(), "the job failed; the logs are in {}", root.join("logs").display());
     let peaks = memory.peaks();

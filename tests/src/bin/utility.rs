@@ -18,8 +18,6 @@ use serde_json::{Value, json};
 
 /// The least mean accuracy that is worth calling useful.
 const AIM: f64 = 0.95;
-/// The demo's: admission lets it be little shorter on two cores.
-const INTERVAL_MS: u32 = 500;
 
 /// What one split gave.
 struct Outcome {
@@ -77,7 +75,7 @@ fn run(world: &World, split: &Path) -> Result<Outcome> {
 
     let datasets: Vec<String> = HOSPITALS.iter().map(|of| format!("{of}/{name}")).collect();
     let file = world.root.join(format!("{name}.toml"));
-    fs::write(&file, job(&format!("{datasets:?}"), &format!("splits/{name}"), INTERVAL_MS))?;
+    fs::write(&file, job(&format!("{datasets:?}"), &format!("splits/{name}")))?;
     let results = world.root.join("results").join(name);
     let ended = world.run(&file, &results)?.stdin(Stdio::null()).output()?;
     let complaint = String::from_utf8_lossy(&ended.stderr);
