@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cloister_attestation::nitro::{Pcr, PcrIndex};
 use cloister_attestation::{Measurements, RootCertificate, SimulatedReference};
+use cloister_simulated::mutations::snp::Plan;
 use cloister_simulated::{LEAF_LIFETIME, Pcrs, UnixTime, Vendor, pcr};
 
 /// 2026-01-01T00:00:00Z.
@@ -34,5 +35,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     std::fs::write(directory.join("simulated.cose"), document)?;
     std::fs::write(directory.join("measurements.toml"), measurements.to_toml())?;
+    snp(&directory.join("snp"))
+}
+
+/// A report and the test chain that it rests on.
+fn snp(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let signed = Plan::new(&[7; 64], &[0x99; 48]).sign();
+    let chain: String = [&signed.leaf, &signed.intermediate, &signed.root]
+        .map(|der| RootCertificate::from_der(der.as_slice()).map(|one| one.to_pem()))
+        .into_iter()
+        .collect::<Result<_, _>>()?;
+    std::fs::create_dir_all(directory)?;
+    std::fs::write(directory.join("report.bin"), signed.report)?;
+    std::fs::write(directory.join("root.der"), signed.root)?;
+    std::fs::write(directory.join("chain.pem"), chain)?;
     Ok(())
 }

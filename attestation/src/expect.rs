@@ -50,6 +50,9 @@ pub enum Freshness {
 pub enum Binding {
     /// Exactly these 64 bytes.
     Exactly([u8; 64]),
+    /// Exactly these bytes, for evidence that others make: Nitro's `user_data` of any length;
+    /// in `REPORT_DATA` zeros follow if there are fewer than 64.
+    UserData(Vec<u8>),
     /// Opting out: the evidence vouches for no key and no task. The verdict says so.
     AcceptAnyBinding,
 }

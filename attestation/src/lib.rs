@@ -52,13 +52,21 @@
 //! A step is entered only if the one before passed, and reports all its failures at once.
 #![forbid(unsafe_code)]
 
+mod certificate;
+mod ear;
 mod expect;
+mod hexadecimal;
 pub mod nitro;
 mod reference;
+pub mod snp;
 mod text;
+mod unverified;
 mod verdict;
 
+pub use ear::{AttestationResult, EarError, Tier, Vector};
 pub use expect::{Binding, Clock, Freshness, Nonce, NonceError};
+pub use hexadecimal::{Hex, HexError};
 pub use reference::{Measurements, MeasurementsError, RootCertificate, SimulatedReference};
 pub use rustls_pki_types::UnixTime;
+pub use unverified::Unverified;
 pub use verdict::{Check, Claims, Denial, Outcome, Platform, Rule, Verdict};

@@ -9,7 +9,15 @@ use crate::nitro::{
     self, DebugReference, Expectations, Pcrs, Reference, ReferenceError, ReferenceValues,
     RootError, Roots,
 };
-use crate::{Binding, Clock, Freshness, Platform, Verdict};
+use crate::verdict::Checks;
+use crate::{Binding, Clock, Freshness, Platform, Rule, Verdict, snp};
+
+/// What is checked before anything else can be.
+const PLATFORM_APPROVED: Rule = Rule {
+    name: "platform.approved",
+    rule: "The measurements approve an enclave of the platform that the evidence is of.",
+    remedy: "Run on an approved platform, or approve an enclave of this one: add its section.",
+};
 
 /// The enclaves that are approved, by platform.
 ///
@@ -18,6 +26,12 @@ use crate::{Binding, Clock, Freshness, Platform, Verdict};
 /// name = "cloister-enclave 0.1.0"
 /// [nitro.pcrs]
 /// 0 = "..."                    # 96 hexadecimal digits; PCR0 or PCR8 must be there
+///
+/// [[snp]]                      # a guest on AMD SEV-SNP: see `snp::Reference`
+/// name = "cloister-enclave 0.1.0"
+/// measurement = "..."
+/// [snp.products.genoa]
+/// reported = { bootloader = 10, tee = 0, snp = 23, microcode = 84 }
 ///
 /// [[simulated]]                # no hardware, and every verdict says so
 /// name = "cloister-enclave 0.1.0, simulated"
@@ -45,6 +59,8 @@ pub struct Measurements {
 struct Sections {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     nitro: Vec<Reference>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    snp: Vec<snp::Reference>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     simulated: Vec<SimulatedReference>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -76,7 +92,7 @@ pub enum MeasurementsError {
     Format(#[from] toml::de::Error),
     /// No section at all.
     #[error(
-        "[measurements-empty] the measurements approve no enclave: add a [[nitro]] or a [[simulated]] section"
+        "[measurements-empty] the measurements approve no enclave: add a [[nitro]], an [[snp]] or a [[simulated]] section"
     )]
     Empty,
 }
@@ -108,6 +124,13 @@ impl Measurements {
         Self { sections: Sections { nitro, ..Sections::default() } }
     }
 
+    /// Approves one guest on AMD SEV-SNP.
+    #[must_use]
+    pub fn snp(reference: snp::Reference) -> Self {
+        let snp = vec![reference];
+        Self { sections: Sections { snp, ..Sections::default() } }
+    }
+
     /// Approves one simulated enclave.
     #[must_use]
     pub fn simulated(reference: SimulatedReference) -> Self {
@@ -124,8 +147,9 @@ impl Measurements {
 
     /// Approves what `other` approves as well. What is there already is not added again.
     pub fn merge(&mut self, other: Self) {
-        let Sections { nitro, simulated, nitro_debug } = other.sections;
+        let Sections { nitro, snp, simulated, nitro_debug } = other.sections;
         merge(&mut self.sections.nitro, nitro);
+        merge(&mut self.sections.snp, snp);
         merge(&mut self.sections.simulated, simulated);
         merge(&mut self.sections.nitro_debug, nitro_debug);
     }
@@ -134,6 +158,12 @@ impl Measurements {
     #[must_use]
     pub fn nitro_references(&self) -> &[Reference] {
         &self.sections.nitro
+    }
+
+    /// The approved guests on AMD SEV-SNP.
+    #[must_use]
+    pub fn snp_references(&self) -> &[snp::Reference] {
+        &self.sections.snp
     }
 
     /// The approved simulated enclaves.
@@ -152,7 +182,9 @@ impl Measurements {
     ///
     /// The root that the evidence carries chooses among the sections, and nothing more: the
     /// evidence is then verified under that section's root and against its registers alone.
-    /// If no section has its root, the verdict says so.
+    /// If no section has its root, the verdict says so. A report of SEV-SNP comes with its
+    /// certificate table; what else there is of certificates and revocation lists is for
+    /// [`appraise_with`](Self::appraise_with).
     pub fn appraise(
         &self,
         evidence: &[u8],
@@ -160,7 +192,38 @@ impl Measurements {
         freshness: Freshness,
         binding: Binding,
     ) -> Verdict {
+        self.appraise_with(evidence, &snp::Collateral::new(), clock, freshness, binding)
+    }
+
+    /// The same, with collateral for reports of SEV-SNP.
+    pub fn appraise_with(
+        &self,
+        evidence: &[u8],
+        collateral: &snp::Collateral,
+        clock: Clock,
+        freshness: Freshness,
+        binding: Binding,
+    ) -> Verdict {
+        if snp::is_report(evidence) {
+            let mut references = self.sections.snp.iter().cloned();
+            let Some(first) = references.next() else {
+                return self.not_approved(Platform::SevSnp);
+            };
+            let expectations = snp::Expectations {
+                roots: snp::Roots::amd(),
+                collateral: collateral.clone(),
+                now: clock.now,
+                freshness,
+                binding,
+                reference: references
+                    .fold(snp::ReferenceValues::new(first), snp::ReferenceValues::or),
+            };
+            return snp::verify(evidence, &expectations);
+        }
         let parts = self.parts();
+        if parts.is_empty() {
+            return self.not_approved(Platform::Nitro);
+        }
         let claimed = nitro::claimed_root(evidence);
         let (roots, reference) = parts
             .iter()
@@ -170,10 +233,19 @@ impl Measurements {
         nitro::verify(evidence, &Expectations { roots, clock, freshness, binding, reference })
     }
 
-    /// Roots and reference values for [`Expectations`], one pair for each root, at least one.
+    /// The verdict on evidence of a platform that no section is about.
+    fn not_approved(&self, platform: Platform) -> Verdict {
+        let names: Vec<_> = self.platforms().iter().map(ToString::to_string).collect();
+        let mut checks = Checks::default();
+        checks.judge(&PLATFORM_APPROVED, false, names.join(" or "), platform.to_string());
+        Verdict::new(platform, checks, None)
+    }
+
+    /// Roots and reference values for [`Expectations`], one pair for each root of documents of
+    /// the Nitro shape.
     #[must_use]
-    pub fn parts(&self) -> Vec<(Roots, ReferenceValues)> {
-        let Sections { nitro, simulated, nitro_debug } = &self.sections;
+    fn parts(&self) -> Vec<(Roots, ReferenceValues)> {
+        let Sections { nitro, snp: _, simulated, nitro_debug } = &self.sections;
         let mut parts: Vec<(Roots, ReferenceValues)> = Vec::new();
         for reference in nitro.iter().cloned() {
             add(
@@ -211,6 +283,9 @@ impl Measurements {
         let mut platforms: Vec<_> =
             self.parts().iter().map(|(roots, _)| roots.platform()).collect();
         platforms.dedup();
+        if !self.sections.snp.is_empty() {
+            platforms.push(Platform::SevSnp);
+        }
         platforms
     }
 }

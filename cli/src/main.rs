@@ -4,6 +4,7 @@
 //! for machines, or an [`error::Error`], which is one line that says what to do.
 
 mod code;
+mod collateral;
 mod data;
 mod enrol;
 mod error;
@@ -123,10 +124,17 @@ enum Command {
   cloister policy check --home hospital-a"
     )]
     Policy(policy::Policy),
+    /// Keep the certificates that SEV-SNP reports are verified with
+    #[command(
+        subcommand,
+        after_help = "Example:
+  cloister collateral add vcek.der ask_ark.pem --to certificates"
+    )]
+    Collateral(collateral::Command),
     Run(run::Run),
     Follow(run::follow::Follow),
     Jobs(run::jobs::Jobs),
-    Verify(verify::Verify),
+    Verify(Box<verify::Verify>),
     Show(show::Show),
     /// Print completions for a shell
     #[command(after_help = "Example:
@@ -175,6 +183,7 @@ impl Command {
             Self::Data(command) => command.run(ui),
             Self::Code(command) => command.run(ui),
             Self::Policy(command) => command.run(),
+            Self::Collateral(command) => command.run(),
             Self::Run(command) => command.run(ui),
             Self::Follow(command) => command.run(ui),
             Self::Jobs(command) => command.run(),

@@ -15,6 +15,8 @@
 //! # Ok::<(), cloister_simulated::Error>(())
 //! ```
 
+pub mod snp;
+
 use std::time::Duration;
 
 pub use ciborium::Value;

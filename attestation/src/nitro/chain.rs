@@ -1,13 +1,11 @@
 //! The chain of certificates from the pinned root to the leaf.
 
 use rustls_pki_types::{CertificateDer, UnixTime};
-use webpki::{
-    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert,
-};
+use webpki::{EndEntityCert, anchor_from_trusted_cert};
 
-use super::certificate::{Certificate, Leaf};
 use super::envelope::Envelope;
 use super::{Roots, rules};
+use crate::certificate::{AnyPurpose, Certificate, Leaf, reason};
 use crate::verdict::{Checks, Stop};
 use crate::{Platform, text};
 
@@ -38,7 +36,7 @@ fn pinned(envelope: &Envelope, roots: &Roots, checks: &mut Checks) -> Result<(),
     let sha256 = envelope.root_sha256();
     let (expected, name) = match roots.platform() {
         Platform::Nitro => ("AWS's root", "AWS's root"),
-        Platform::Simulated => ("a hardware vendor's root", "the simulated root"),
+        _ => ("a hardware vendor's root", "the simulated root"),
     };
     if sha256 != *roots.sha256() {
         let expected = format!("{name}, SHA-256 {}", hex::encode(roots.sha256()));
@@ -48,7 +46,7 @@ fn pinned(envelope: &Envelope, roots: &Roots, checks: &mut Checks) -> Result<(),
     let found = format!("{name}, SHA-256 {}", hex::encode(sha256));
     match roots.platform() {
         Platform::Nitro => checks.pass(&rules::ROOT_PINNED, expected, found),
-        Platform::Simulated => checks.opt_out(&rules::ROOT_PINNED, expected, found),
+        _ => checks.opt_out(&rules::ROOT_PINNED, expected, found),
     }
     Ok(())
 }
@@ -59,29 +57,16 @@ fn root_itself(envelope: &Envelope, now: UnixTime, checks: &mut Checks) {
         checks.judge(&rules::ROOT_USAGE, false, "a certificate authority", "no certificate");
         return;
     };
-    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     checks.judge(
         &rules::ROOT_VALIDITY,
-        (root.not_before..=root.not_after).contains(&seconds),
+        root.is_valid_at(now.as_secs()),
         format!("valid at {}", text::time(now.as_secs())),
-        format!("valid from {} to {}", moment(root.not_before), moment(root.not_after)),
+        root.validity(),
     );
     let intermediates = envelope.cabundle.len() - 1;
-    let long_enough = root
-        .path_length
-        .is_none_or(|limit| usize::try_from(limit).is_ok_and(|limit| intermediates <= limit));
-    let found = match (root.is_authority, root.may_sign_certificates, root.path_length) {
-        (false, _, _) => "not a certificate authority".to_owned(),
-        (_, false, _) => "no permission to sign certificates".to_owned(),
-        (_, _, Some(limit)) => format!("an authority for at most {limit} intermediates"),
-        (_, _, None) => "an authority".to_owned(),
-    };
-    checks.judge(
-        &rules::ROOT_USAGE,
-        root.is_authority && root.may_sign_certificates && long_enough,
-        format!("an authority for {intermediates} intermediates"),
-        found,
-    );
+    let (holds, found) = root.authority(intermediates);
+    let expected = format!("an authority for {intermediates} intermediates");
+    checks.judge(&rules::ROOT_USAGE, holds, expected, found);
 }
 
 /// RFC 5280 path validation by webpki, and that the path is the one that the document gives.
@@ -140,40 +125,4 @@ fn key_usage(envelope: &Envelope, checks: &mut Checks) {
         "certificate signing, and digital signature for the leaf",
         found,
     );
-}
-
-/// Nitro certificates name no extended key usage, and none is asked for.
-struct AnyPurpose;
-
-impl ExtendedKeyUsageValidator for AnyPurpose {
-    fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
-        Ok(())
-    }
-}
-
-/// webpki's errors that an operator meets, in words.
-fn reason(error: &webpki::Error) -> String {
-    use webpki::Error as E;
-    match error {
-        E::CertExpired { time, not_after } => format!(
-            "a certificate that expired at {}, before {}",
-            text::time(not_after.as_secs()),
-            text::time(time.as_secs())
-        ),
-        E::CertNotValidYet { time, not_before } => format!(
-            "a certificate that is valid from {}, after {}",
-            text::time(not_before.as_secs()),
-            text::time(time.as_secs())
-        ),
-        E::UnknownIssuer => "a certificate that none of the others has issued".to_owned(),
-        E::InvalidSignatureForPublicKey => "a certificate whose signature is invalid".to_owned(),
-        E::CaUsedAsEndEntity => "an authority in the place of the leaf".to_owned(),
-        E::EndEntityUsedAsCa => "an intermediate that is not an authority".to_owned(),
-        E::PathLenConstraintViolated => "more intermediates than one of them allows".to_owned(),
-        other => format!("{other:?}"),
-    }
-}
-
-fn moment(seconds: i64) -> String {
-    u64::try_from(seconds).map_or_else(|_| "before 1970".to_owned(), text::time)
 }

@@ -4,8 +4,8 @@ use ciborium::Value;
 use ring::digest::{SHA256, digest};
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 
-use super::certificate::Leaf;
 use super::{limits, rules};
+use crate::certificate::Leaf;
 use crate::verdict::{Checks, Stop};
 
 /// COSE label of the algorithm (RFC 9052, section 3.1).

@@ -3,10 +3,10 @@
 
 use ciborium::Value;
 
-use super::certificate::Leaf;
 use super::claims::{Claims, Optional};
 use super::envelope::{Envelope, kind};
 use super::{Pcr, PcrIndex, Pcrs, limits, rules};
+use crate::certificate::Leaf;
 use crate::text;
 use crate::verdict::{Checks, Rule, Stop};
 

@@ -5,7 +5,6 @@
 //! The format is AWS's, "Verifying the root of trust" in the documentation of the Nitro
 //! Enclaves NSM API. AWS says there not to check CRLs, and so it is here.
 
-mod certificate;
 mod chain;
 mod claims;
 mod envelope;
@@ -23,8 +22,9 @@ pub use reference::{DebugReference, Reference, ReferenceError, ReferenceValues};
 pub use roots::{AWS_ROOT_SHA256, RootError, Roots};
 pub use rules::RULES;
 
+use crate::certificate::Certificate;
 use crate::verdict::{Checks, Stop};
-use crate::{Binding, Clock, Freshness, Verdict, verdict};
+use crate::{Binding, Clock, Freshness, Unverified, Verdict, text, verdict};
 use envelope::Envelope;
 
 /// Everything that a verifier expects of a document. There is no default for any part:
@@ -84,6 +84,28 @@ fn steps(
     // 4. Compare with what is expected.
     policy::appraise(&claims, expectations, checks);
     Ok(claims)
+}
+
+/// What a document says of itself, unverified.
+pub(crate) fn unverified(evidence: &[u8]) -> Option<Unverified> {
+    let nothing = &mut Checks::default();
+    let envelope = Envelope::extract(evidence, nothing).ok()?;
+    let leaf = Certificate::parse(&envelope.certificate)?.into_leaf()?;
+    let claims = interpret::claims(&envelope, &leaf, nothing).ok()?;
+    let mut shown = Unverified::new("an attestation document of the Nitro shape")
+        .with("module_id", text::quoted(&claims.module_id))
+        .with("made at", text::time(claims.timestamp_ms / 1000))
+        .with("certificate until", text::time(claims.certificate_not_after))
+        .with("root SHA-256", hex::encode(claims.root_sha256))
+        .with("debug mode", if claims.debug { "yes: PCR0, PCR1 and PCR2 are zero" } else { "no" });
+    for (index, value) in claims.pcrs.iter().filter(|(_, value)| !value.is_zero()) {
+        shown = shown.with(index.to_string(), value);
+    }
+    let Claims { public_key, user_data, nonce, .. } = &claims;
+    for (name, field) in [("public_key", public_key), ("user_data", user_data), ("nonce", nonce)] {
+        shown = shown.with(name, field.shown());
+    }
+    Some(shown)
 }
 
 /// The SHA-256 of the root certificate that `evidence` claims to rest on, unverified: only

@@ -69,7 +69,7 @@ impl PcrIndex {
     }
 
     /// PCR0 (image), PCR1 (kernel), PCR2 (application): zero in a debug enclave.
-    pub(super) const IMAGE: [Self; 3] = [Self(0), Self(1), Self(2)];
+    pub const IMAGE: [Self; 3] = [Self(0), Self(1), Self(2)];
     /// PCR8: the certificate that signed the image.
     pub(super) const SIGNER: Self = Self(8);
     /// PCR3 and PCR4: the role and the id of the instance.

@@ -177,7 +177,7 @@ fn nonce(claims: &Claims, freshness: &Freshness, binding: &Binding, checks: &mut
             let expected = text::bytes(expected.as_bytes());
             checks.judge(&rules::NONCE, holds, expected, claims.nonce.shown());
         }
-        (Freshness::WithinBinding, Binding::Exactly(_)) => {
+        (Freshness::WithinBinding, Binding::Exactly(_) | Binding::UserData(_)) => {
             let expected = "a nonce that the binding covers";
             checks.pass(&rules::NONCE, expected, "see binding");
         }
@@ -197,13 +197,14 @@ fn nonce(claims: &Claims, freshness: &Freshness, binding: &Binding, checks: &mut
 
 fn user_data(claims: &Claims, binding: &Binding, checks: &mut Checks) {
     let found = claims.user_data.shown();
-    match binding {
-        Binding::Exactly(expected) => {
-            let holds = claims.user_data.bytes() == Some(&expected[..]);
-            checks.judge(&rules::BINDING, holds, text::bytes(expected), found);
-        }
+    let expected = match binding {
+        Binding::Exactly(expected) => &expected[..],
+        Binding::UserData(expected) => expected,
         Binding::AcceptAnyBinding => {
             checks.opt_out(&rules::BINDING, "any binding, by the caller's choice", found);
+            return;
         }
-    }
+    };
+    let holds = claims.user_data.bytes() == Some(expected);
+    checks.judge(&rules::BINDING, holds, text::bytes(expected), found);
 }

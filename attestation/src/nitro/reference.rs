@@ -85,17 +85,28 @@ impl Reference {
     /// [`ReferenceError`] if neither PCR0 nor PCR8 is given, if PCR0, 1, 2 or 8 is zero, or if
     /// a register has not 48 bytes.
     pub fn new(name: impl Into<String>, pcrs: Pcrs) -> Result<Self, ReferenceError> {
+        let reference = Self::as_measured(name, pcrs)?;
+        for index in PcrIndex::IMAGE.into_iter().chain([PcrIndex::SIGNER]) {
+            if reference.pcrs.get(&index).is_some_and(super::Pcr::is_zero) {
+                return Err(ReferenceError::Zero { name: text::quoted(&reference.name), index });
+            }
+        }
+        Ok(reference)
+    }
+
+    /// Approves what measures to `pcrs`, zeros as well: for one look at one document. An image
+    /// of zeros is a debug enclave's, which the debug rule refuses.
+    ///
+    /// # Errors
+    ///
+    /// [`ReferenceError`] if neither PCR0 nor PCR8 is given, or if a register has not 48 bytes.
+    pub fn as_measured(name: impl Into<String>, pcrs: Pcrs) -> Result<Self, ReferenceError> {
         let name = name.into();
         let [image, ..] = PcrIndex::IMAGE;
         if !pcrs.contains_key(&image) && !pcrs.contains_key(&PcrIndex::SIGNER) {
             return Err(ReferenceError::NoCode { name: text::quoted(&name) });
         }
         check_lengths(&name, &pcrs)?;
-        for index in PcrIndex::IMAGE.into_iter().chain([PcrIndex::SIGNER]) {
-            if pcrs.get(&index).is_some_and(super::Pcr::is_zero) {
-                return Err(ReferenceError::Zero { name: text::quoted(&name), index });
-            }
-        }
         Ok(Self { name, pcrs })
     }
 

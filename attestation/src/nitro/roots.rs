@@ -2,9 +2,9 @@
 
 use ring::digest::{SHA256, digest};
 
-use super::certificate::Certificate;
 use super::limits;
 use crate::Platform;
+use crate::certificate::Certificate;
 
 /// SHA-256 of the DER of AWS's root for Nitro enclaves ("G1", valid to 2049-10-28).
 pub const AWS_ROOT_SHA256: [u8; 32] = [

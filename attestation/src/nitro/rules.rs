@@ -1,15 +1,6 @@
 //! Every rule that a Nitro document is held against, in the order of checking.
 
-use crate::verdict::Rule;
-
-macro_rules! rules {
-    ($($id:ident = $name:literal, $rule:literal, $remedy:literal;)*) => {
-        $(pub(crate) const $id: Rule = Rule { name: $name, rule: $rule, remedy: $remedy };)*
-
-        /// Every rule, so that a test can see that each has a mutation that only it refuses.
-        pub const RULES: &[Rule] = &[$($id),*];
-    };
-}
+use crate::verdict::rules;
 
 rules! {
     EVIDENCE_SIZE = "evidence.size",

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::nitro;
+use crate::{nitro, snp};
 
 /// Whose hardware, if any, vouches for the evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -15,6 +15,8 @@ use crate::nitro;
 pub enum Platform {
     /// AWS Nitro enclaves, under AWS's root.
     Nitro,
+    /// AMD SEV-SNP, under AMD's roots.
+    SevSnp,
     /// No hardware: documents of the Nitro shape under a throw-away root.
     Simulated,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nitro => "AWS Nitro",
+            Self::SevSnp => "AMD SEV-SNP",
             Self::Simulated => "SIMULATED (no hardware protects anything here)",
         })
     }
@@ -38,6 +41,17 @@ pub struct Rule {
     /// What to do if it fails.
     pub remedy: &'static str,
 }
+
+/// Declares the rules of a platform: `NAME = "name", "rule", "remedy";`.
+macro_rules! rules {
+    ($($id:ident = $name:literal, $rule:literal, $remedy:literal;)*) => {
+        $(pub(crate) const $id: $crate::Rule = $crate::Rule { name: $name, rule: $rule, remedy: $remedy };)*
+
+        /// Every rule, so that a test can see that each has a mutation that only it refuses.
+        pub const RULES: &[$crate::Rule] = &[$($id),*];
+    };
+}
+pub(crate) use rules;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -75,6 +89,8 @@ pub struct Check {
 pub enum Claims {
     /// A document of the Nitro shape, simulated ones included.
     Nitro(nitro::Claims),
+    /// An SEV-SNP report.
+    SevSnp(Box<snp::Claims>),
 }
 
 /// The result of verifying one piece of evidence.
@@ -198,6 +214,13 @@ impl fmt::Display for Denial {
 #[derive(Debug)]
 pub(crate) struct Stop(());
 
+impl Stop {
+    /// For a failure that has been recorded.
+    pub(crate) fn now() -> Self {
+        Self(())
+    }
+}
+
 /// The checks made so far.
 #[derive(Debug, Default)]
 pub(crate) struct Checks(Vec<Check>);
@@ -260,8 +283,17 @@ impl Checks {
 
     /// Ends a step: nothing follows if any check so far has failed.
     pub(crate) fn end_of_step(&self) -> Result<(), Stop> {
-        let failed = self.0.iter().any(|check| check.outcome == Outcome::Failed);
-        if failed { Err(Stop(())) } else { Ok(()) }
+        if self.failures() > 0 { Err(Stop(())) } else { Ok(()) }
+    }
+
+    /// How many have failed.
+    pub(crate) fn failures(&self) -> usize {
+        self.0.iter().filter(|check| check.outcome == Outcome::Failed).count()
+    }
+
+    /// Takes over the checks that another part made.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 
     fn push(&mut self, rule: &Rule, outcome: Outcome, expected: String, found: String) {

@@ -71,9 +71,10 @@ fn approved(policy: &str) -> Result<Option<Measurements>, PolicyError> {
 /// Each approved enclave by itself.
 fn sections(of: &Measurements) -> Vec<Measurements> {
     let nitro = of.nitro_references().iter().cloned().map(Measurements::nitro);
+    let snp = of.snp_references().iter().cloned().map(Measurements::snp);
     let simulated = of.simulated_references().iter().cloned().map(Measurements::simulated);
     let debug = of.nitro_debug_references().iter().cloned().map(Measurements::nitro_debug);
-    nitro.chain(simulated).chain(debug).collect()
+    nitro.chain(snp).chain(simulated).chain(debug).collect()
 }
 
 fn contains(whole: &Measurements, part: &Measurements) -> bool {

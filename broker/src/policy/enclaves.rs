@@ -5,6 +5,7 @@ use std::fmt;
 use cloister_attestation::{
     Measurements,
     nitro::{Pcr, PcrIndex, Pcrs},
+    snp::Allowance,
 };
 use cloister_protocol::Digest;
 
@@ -16,7 +17,8 @@ use super::{Policy, PolicyError};
 pub struct Unprotected {
     /// `[[simulated]]`: no hardware.
     pub simulated: bool,
-    /// `[[nitro-debug]]`: hardware that its operator looks into.
+    /// `[[nitro-debug]]`, and `[[snp]]` that allows debugging: hardware that its operator
+    /// looks into.
     pub debug: bool,
 }
 
@@ -25,6 +27,10 @@ pub struct Unprotected {
 pub enum Section {
     /// `[[nitro]]`.
     Nitro,
+    /// `[[snp]]`.
+    Snp,
+    /// `[[snp]]` that allows debugging.
+    SnpDebug,
     /// `[[simulated]]`.
     Simulated,
     /// `[[nitro-debug]]`.
@@ -49,6 +55,7 @@ impl Section {
     pub fn name(self) -> &'static str {
         match self {
             Self::Nitro => "nitro",
+            Self::Snp | Self::SnpDebug => "snp",
             Self::Simulated => "simulated",
             Self::NitroDebug => "nitro-debug",
         }
@@ -58,9 +65,9 @@ impl Section {
     #[must_use]
     pub fn flag(self) -> Option<&'static str> {
         match self {
-            Self::Nitro => None,
+            Self::Nitro | Self::Snp => None,
             Self::Simulated => Some("--allow-simulated"),
-            Self::NitroDebug => Some("--allow-debug"),
+            Self::NitroDebug | Self::SnpDebug => Some("--allow-debug"),
         }
     }
 }
@@ -69,6 +76,8 @@ impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nitro => "AWS Nitro",
+            Self::Snp => "AMD SEV-SNP",
+            Self::SnpDebug => "AMD SEV-SNP WITH DEBUGGING",
             Self::Simulated => "SIMULATED",
             Self::NitroDebug => "AWS Nitro IN DEBUG MODE",
         })
@@ -79,9 +88,9 @@ impl Unprotected {
     /// Refuses an enclave that was not asked for.
     pub(super) fn require(self, enclave: &Enclave) -> Result<(), PolicyError> {
         let asked = match enclave.section {
-            Section::Nitro => true,
+            Section::Nitro | Section::Snp => true,
             Section::Simulated => self.simulated,
-            Section::NitroDebug => self.debug,
+            Section::NitroDebug | Section::SnpDebug => self.debug,
         };
         match enclave.section.flag() {
             Some(flag) if !asked => Err(PolicyError::Unprotected {
@@ -102,6 +111,14 @@ pub fn enclaves(of: &Measurements) -> Vec<Enclave> {
         name: one.name().to_owned(),
         marks: registers(one.pcrs()),
     });
+    let snp = of.snp_references().iter().map(|one| {
+        let debug = one.guest().allow.contains(&Allowance::Debug);
+        Enclave {
+            section: if debug { Section::SnpDebug } else { Section::Snp },
+            name: one.name().to_owned(),
+            marks: vec![("measurement", one.guest().measurement.to_string())],
+        }
+    });
     let simulated = of.simulated_references().iter().map(|one| {
         // The digest that `cloister` prints of other things, over the certificate.
         let root = Digest::of("simulated-root", &[one.root().as_der()]);
@@ -114,19 +131,19 @@ pub fn enclaves(of: &Measurements) -> Vec<Enclave> {
         name: one.name().to_owned(),
         marks: registers(one.pcrs()),
     });
-    nitro.chain(simulated).chain(debug).collect()
+    nitro.chain(snp).chain(simulated).chain(debug).collect()
 }
 
 /// One line for each approved enclave that protects nothing from its operator.
 #[must_use]
 pub fn warnings(policy: &Policy) -> Vec<String> {
     let warning = |one: Enclave| match one.section {
-        Section::Nitro => None,
+        Section::Nitro | Section::Snp => None,
         Section::Simulated => Some(format!(
             "WARNING: {:?} is SIMULATED: no hardware protects the data, whoever runs it reads all",
             one.name
         )),
-        Section::NitroDebug => Some(format!(
+        Section::NitroDebug | Section::SnpDebug => Some(format!(
             "WARNING: {:?} runs IN DEBUG MODE: nothing protects the data, its operator reads all",
             one.name
         )),

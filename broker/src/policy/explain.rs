@@ -86,6 +86,9 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
     for one in enclaves.nitro_references() {
         writeln!(page, "  On AWS Nitro: {}.", one.name())?;
     }
+    for one in enclaves.snp_references() {
+        writeln!(page, "  On AMD SEV-SNP: {}.", one.name())?;
+    }
     for one in enclaves.simulated_references() {
         writeln!(page, "  SIMULATED, no hardware protects anything: {}.", one.name())?;
     }

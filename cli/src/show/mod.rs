@@ -1,5 +1,6 @@
 //! `cloister show`: what a file is, and what it claims.
 
+mod evidence;
 mod kept;
 mod page;
 mod signed;
@@ -30,7 +31,7 @@ use crate::{
 
 /// Say what a file is and what it claims; nothing is verified
 ///
-/// Knows sealed datasets and their proofs, everything signed (policies, approvals, jobs,
+/// Knows attestation documents and reports, sealed datasets and their proofs, everything signed (policies, approvals, jobs,
 /// enrolments, grants), code, components, receipts, tensors, measurements, the TOML files
 /// that people write, and what programs keep: keys, certificates, ledgers, queues.
 #[derive(Args, Debug)]
@@ -84,6 +85,9 @@ fn find(path: &Path) -> Result<Found> {
         return page::component(&bytes).with_path(path);
     }
     if let Some(found) = tensors::tensors(&bytes) {
+        return Ok(found);
+    }
+    if let Some(found) = evidence::evidence(&bytes) {
         return Ok(found);
     }
     // CBOR maps of ours say in their first key what they are; texts never begin like that.

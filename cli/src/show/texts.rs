@@ -84,6 +84,9 @@ fn measured(measurements: &Measurements) -> Found {
     for one in measurements.nitro_references() {
         page = page.row("AWS Nitro", add("nitro", one.name()));
     }
+    for one in measurements.snp_references() {
+        page = page.row("AMD SEV-SNP", add("snp", one.name()));
+    }
     for one in measurements.simulated_references() {
         page = page.row("SIMULATED, no hardware", add("simulated", one.name()));
     }

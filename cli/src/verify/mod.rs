@@ -1,4 +1,6 @@
-//! `cloister verify`: releases, checked offline.
+//! `cloister verify`: releases, or evidence alone, checked offline.
+//!
+//! Of releases:
 //!
 //! 1. Each receipt holds together: signatures, job, code, data, grants, gate, tensors.
 //! 2. The evidence is accepted at the time it was made, by the measurements given, and that
@@ -13,18 +15,22 @@ mod chain;
 mod cose;
 mod cost;
 mod evidence;
+mod evidence_file;
 mod folder;
 mod identities;
+mod nitro;
 mod page;
 mod read;
 mod replay;
+mod snp;
+mod verdict;
 
 use std::{
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use cloister_attestation::{Measurements, Verdict};
 
 use crate::{
@@ -32,6 +38,8 @@ use crate::{
     files,
     ui::Report,
 };
+pub use evidence_file::{contents, decode, time};
+
 use chain::Coverage;
 use identities::{Identities, Pins};
 use read::{Damaged, Released};
@@ -44,7 +52,10 @@ use read::{Damaged, Released};
 /// expect it to be.
 /// Evidence is judged at the time it was made, because its certificates live for hours;
 /// that it was fresh then is what the brokers' nonces are for.
+///
+/// `verify nitro` and `verify snp` check evidence by itself.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   cloister verify results --trust measurements.toml
   cloister verify results --trust measurements.toml --owner hospital-a/enrolment.cloister \\
@@ -53,6 +64,8 @@ use read::{Damaged, Released};
 
 Exit code: 0 accepted, 1 denied, 2 wrong use.")]
 pub struct Verify {
+    #[command(subcommand)]
+    evidence: Option<Evidence>,
     /// Receipts, or folders of them
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -64,6 +77,13 @@ pub struct Verify {
     delta: f64,
     #[command(flatten)]
     identities: Identities,
+}
+
+/// Evidence of one platform, without anything that rests on it.
+#[derive(Debug, Subcommand)]
+enum Evidence {
+    Nitro(nitro::Nitro),
+    Snp(snp::Snp),
 }
 
 /// What was found out about everything that was given.
@@ -101,6 +121,11 @@ pub struct Outcome {
 impl Verify {
     /// Checks everything and says so.
     pub fn run(&self) -> Result<Report> {
+        match &self.evidence {
+            Some(Evidence::Nitro(nitro)) => return nitro.run(),
+            Some(Evidence::Snp(snp)) => return snp.run(),
+            None => {}
+        }
         let Some(trust) = &self.trust else {
             return Err(Error::usage(
                 "nothing is trusted by default: give the measurements of the enclaves that you \

@@ -2,6 +2,7 @@
 
 mod chain;
 mod errors;
+mod evidence;
 mod outputs;
 mod owner;
 mod pins;

@@ -1,0 +1,274 @@
+//! Certificates and revocation lists that reports are verified with.
+
+use rustls_pki_types::pem::{PemObject, SectionKind};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::FromDer;
+use x509_parser::revocation_list::CertificateRevocationList;
+
+use super::leaf::{self, Endorsed};
+use super::report::{Report, SigningKey};
+use super::{Product, TableError, Tcb, limits, table};
+use crate::certificate::common_name;
+
+/// What was collected to verify reports with, in any order and number. Nothing in it is
+/// trusted: a chain has to lead from a pinned root to the key that signed.
+#[derive(Clone, Debug, Default)]
+pub struct Collateral {
+    certificates: Vec<Stored>,
+    revocation_lists: Vec<Vec<u8>>,
+}
+
+/// A certificate, and what it calls itself and its issuer.
+#[derive(Clone, Debug)]
+struct Stored {
+    der: Vec<u8>,
+    subject: String,
+    issuer: String,
+}
+
+/// What one certificate or revocation list says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The bytes.
+    pub der: &'a [u8],
+    /// The common name of its subject; of a list, of its issuer.
+    pub name: String,
+    /// The common name of its issuer.
+    pub issuer: String,
+    /// What it is for: chip and TCB of a VCEK, the provider of a VLEK, or what it is.
+    pub about: String,
+    /// Its first second, since 1970.
+    pub from: u64,
+    /// Its last second, since 1970; of a list, when the next one is due.
+    pub until: u64,
+    /// Whether its issuer is here, too; roots issue themselves.
+    pub complete: bool,
+}
+
+/// The certificates that lead to one report's key, as found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Path<'a> {
+    pub(super) leaf: Option<&'a [u8]>,
+    pub(super) intermediate: Option<&'a [u8]>,
+    pub(super) root: Option<&'a [u8]>,
+}
+
+/// Why bytes are no collateral.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollateralError {
+    /// Not a certificate, a list, or a table of them.
+    #[error(
+        "[collateral-format] neither a certificate nor a revocation list, in DER or PEM, nor a certificate table"
+    )]
+    Format,
+    /// Too long.
+    #[error("[collateral-size] {what} has {found} bytes, more than {most}")]
+    Size {
+        /// A certificate or a list.
+        what: &'static str,
+        /// Its bytes.
+        found: usize,
+        /// The most that are taken.
+        most: usize,
+    },
+    /// Too many.
+    #[error("[collateral-many] more than 4096 certificates: keep those of the chips you verify")]
+    Many,
+    /// A certificate table that is damaged.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl Collateral {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the contents of a file: certificates and revocation lists in DER or PEM, several
+    /// in PEM, or the certificate table of an extended report. Gives how many it took.
+    ///
+    /// # Errors
+    ///
+    /// [`CollateralError`]; what came before the error in the same file is kept.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<usize, CollateralError> {
+        if table::is_table(bytes) {
+            let mut count = 0;
+            for (_, certificate) in table::entries(bytes)? {
+                count += self.add_encoded(certificate)?;
+            }
+            return Ok(count);
+        }
+        self.add_encoded(bytes)
+    }
+
+    fn add_encoded(&mut self, bytes: &[u8]) -> Result<usize, CollateralError> {
+        if bytes.first() == Some(&0x30) {
+            return self.add_der(bytes).map(|()| 1);
+        }
+        let mut count = 0;
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
+            match section.map_err(|_| CollateralError::Format)? {
+                (SectionKind::Certificate | SectionKind::Crl, der) => self.add_der(&der)?,
+                _ => return Err(CollateralError::Format),
+            }
+            count += 1;
+        }
+        if count == 0 { Err(CollateralError::Format) } else { Ok(count) }
+    }
+
+    fn add_der(&mut self, der: &[u8]) -> Result<(), CollateralError> {
+        if let Ok(([], certificate)) = parse_x509_certificate(der) {
+            let size = |found, most| CollateralError::Size { what: "a certificate", found, most };
+            if der.len() > limits::CERTIFICATE {
+                return Err(size(der.len(), limits::CERTIFICATE));
+            }
+            if self.certificates.len() == limits::CERTIFICATES {
+                return Err(CollateralError::Many);
+            }
+            let [subject, issuer] = [certificate.subject(), certificate.issuer()]
+                .map(|name| common_name(name).unwrap_or_default().to_owned());
+            if self.certificates.iter().all(|stored| stored.der != der) {
+                self.certificates.push(Stored { der: der.to_vec(), subject, issuer });
+            }
+            return Ok(());
+        }
+        if let Ok(([], _)) = CertificateRevocationList::from_der(der) {
+            if der.len() > limits::CRL {
+                let what = "a revocation list";
+                return Err(CollateralError::Size { what, found: der.len(), most: limits::CRL });
+            }
+            self.revocation_lists.push(der.to_vec());
+            return Ok(());
+        }
+        Err(CollateralError::Format)
+    }
+
+    /// All certificates, in DER.
+    pub fn certificates(&self) -> impl Iterator<Item = CertificateDer<'_>> {
+        self.certificates.iter().map(|stored| CertificateDer::from(&stored.der[..]))
+    }
+
+    /// All revocation lists, in DER.
+    pub fn revocation_lists(&self) -> impl Iterator<Item = CertificateRevocationListDer<'_>> {
+        self.revocation_lists.iter().map(|der| CertificateRevocationListDer::from(&der[..]))
+    }
+
+    /// Everything in it, as it says of itself: authorities first, leaves, then lists.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let known = |issuer: &str| self.certificates.iter().any(|one| one.subject == issuer);
+        let mut entries: Vec<_> =
+            self.certificates.iter().map(|one| one.entry(known(&one.issuer))).collect();
+        entries.sort_by_key(|entry| leaf::kind(&entry.name).is_some());
+        for der in &self.revocation_lists {
+            let Ok((_, list)) = CertificateRevocationList::from_der(der) else { continue };
+            let issuer = common_name(list.issuer()).unwrap_or_default().to_owned();
+            let revoked = list.iter_revoked_certificates().count();
+            entries.push(Entry {
+                der,
+                name: issuer.clone(),
+                about: format!("a revocation list of {revoked} certificates"),
+                from: seconds(list.last_update().timestamp()),
+                until: list.next_update().map_or(u64::MAX, |next| seconds(next.timestamp())),
+                complete: known(&issuer),
+                issuer,
+            });
+        }
+        entries
+    }
+
+    /// The revocation lists whose issuer has the name of this root.
+    pub(super) fn lists_of(&self, root: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let root = parse_x509_certificate(root).ok();
+        let name = root.and_then(|(_, root)| Some(common_name(root.subject())?.to_owned()));
+        self.revocation_lists.iter().map(Vec::as_slice).filter(move |der| {
+            CertificateRevocationList::from_der(der)
+                .is_ok_and(|(_, list)| common_name(list.issuer()) == name.as_deref())
+        })
+    }
+
+    /// The path to the key that a report says has signed it: of several leaves the one for
+    /// this chip and this firmware, else one of the same kind, else any.
+    pub(super) fn path(&self, report: Report<'_>) -> Path<'_> {
+        let leaves = self.certificates.iter().filter(|one| leaf::kind(&one.subject).is_some());
+        let leaf = leaves.max_by_key(|one| {
+            let kind = leaf::kind(&one.subject);
+            let same_kind = kind == Some(report.signing_key());
+            (same_kind, same_kind && Endorsed::read(&one.der).is_ok_and(|it| fits(&it, report)))
+        });
+        let issuer = |of: Option<&Stored>| {
+            of.and_then(|of| self.certificates.iter().find(|one| one.subject == of.issuer))
+        };
+        let intermediate = issuer(leaf);
+        let root = issuer(intermediate);
+        Path {
+            leaf: leaf.map(|one| &one.der[..]),
+            intermediate: intermediate.map(|one| &one.der[..]),
+            root: root.map(|one| &one.der[..]),
+        }
+    }
+}
+
+impl Stored {
+    fn entry(&self, complete: bool) -> Entry<'_> {
+        let (from, until) = parse_x509_certificate(&self.der).map_or((0, 0), |(_, parsed)| {
+            let validity = parsed.validity();
+            (seconds(validity.not_before.timestamp()), seconds(validity.not_after.timestamp()))
+        });
+        let about = match (leaf::kind(&self.subject), Endorsed::read(&self.der)) {
+            (Some(_), Ok(Endorsed { product, tcb, chip: Some(chip), .. })) => {
+                format!("{product} chip {}, {tcb}", hex::encode(chip))
+            }
+            (Some(_), Ok(Endorsed { product, tcb, provider, .. })) => {
+                let provider = provider.unwrap_or_default();
+                format!("{product} of {}, {tcb}", crate::text::quoted(&provider))
+            }
+            (Some(_), Err(wrong)) => format!("not as AMD specifies: {wrong}"),
+            (None, _) if self.subject == self.issuer => "a root".to_owned(),
+            (None, _) => "an intermediate".to_owned(),
+        };
+        let (name, issuer) = (self.subject.clone(), self.issuer.clone());
+        Entry { der: &self.der, name, issuer, about, from, until, complete }
+    }
+}
+
+/// Seconds since 1970, none before it.
+fn seconds(at: i64) -> u64 {
+    u64::try_from(at).unwrap_or(0)
+}
+
+/// Whether a leaf is for the chip and the firmware that a report names.
+fn fits(leaf: &Endorsed, report: Report<'_>) -> bool {
+    let chip = leaf.chip.as_ref().is_none_or(|chip| report.chip_id().starts_with(chip));
+    chip && leaf.tcb == Tcb::from_bytes(report.reported_tcb(), leaf.product)
+}
+
+impl Path<'_> {
+    /// The product whose root this path begins at, by the root's name.
+    pub(super) fn product(&self) -> Option<Product> {
+        let (_, root) = parse_x509_certificate(self.root?).ok()?;
+        Product::of_root(common_name(root.subject())?)
+    }
+
+    /// Which kind of key the leaf is for.
+    pub(super) fn kind(&self) -> Option<SigningKey> {
+        let (_, leaf) = parse_x509_certificate(self.leaf?).ok()?;
+        leaf::kind(common_name(leaf.subject())?)
+    }
+
+    /// The issuer's name that a chain of this kind and product has.
+    pub(super) fn has_intermediate(&self, kind: SigningKey, product: Product) -> bool {
+        let expected = match kind {
+            SigningKey::Vlek => format!("SEV-VLEK-{product}"),
+            SigningKey::Vcek | SigningKey::Other(_) => format!("SEV-{product}"),
+        };
+        let Some(Ok((_, intermediate))) = self.intermediate.map(parse_x509_certificate) else {
+            return false;
+        };
+        common_name(intermediate.subject()) == Some(&expected[..])
+    }
+}

@@ -1,0 +1,23 @@
+//! Pages of evidence.
+
+use cloister_attestation::Unverified;
+use serde_json::json;
+
+use super::Found;
+use crate::{ui::Page, verify::decode};
+
+/// An attestation document or report, raw, in hexadecimal or in base64, if it is one.
+pub(super) fn evidence(bytes: &[u8]) -> Option<Found> {
+    let evidence = Unverified::read(&decode(bytes.to_vec()))?;
+    let mut page = Page::new().title(format!("Evidence: {}", evidence.form));
+    for (name, value) in &evidence.fields {
+        page = page.row(name, value);
+    }
+    let next = if evidence.form.contains("SNP") {
+        "cloister verify snp REPORT --collateral DIR --at TIME --binding HEX --measurement HEX"
+    } else {
+        "cloister verify nitro DOC --at TIME --nonce HEX --binding HEX --pcr 0=HEX"
+    };
+    let claims = json!({ "form": evidence.form, "fields": evidence });
+    Some(Found { kind: "evidence", page: page.next(next), claims })
+}
