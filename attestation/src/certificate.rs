@@ -6,6 +6,7 @@ use x509_parser::oid_registry::{OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384};
 use x509_parser::parse_x509_certificate;
 use x509_parser::x509::X509Name;
 
+use crate::cache::Validity;
 use crate::text;
 
 /// The fields of a certificate that a rule is about.
@@ -14,6 +15,8 @@ pub(crate) struct Certificate {
     pub(crate) not_before: i64,
     /// Last second of validity, since 1970.
     pub(crate) not_after: i64,
+    /// Whether it limits the names below it.
+    pub(crate) limits_names: bool,
     /// Whether basic constraints say that it is an authority.
     pub(crate) is_authority: bool,
     /// How many intermediates may follow, if that is limited.
@@ -35,13 +38,18 @@ pub(crate) struct Leaf {
 }
 
 impl Certificate {
+    /// From when to when it is valid.
+    pub(crate) fn validity(&self) -> Validity {
+        Validity { from: self.not_before, until: self.not_after }
+    }
+
     /// Whether the certificate is valid at `seconds` since 1970.
     pub(crate) fn is_valid_at(&self, seconds: u64) -> bool {
         i64::try_from(seconds).is_ok_and(|at| (self.not_before..=self.not_after).contains(&at))
     }
 
     /// When the certificate is valid, in words.
-    pub(crate) fn validity(&self) -> String {
+    pub(crate) fn valid(&self) -> String {
         let moment = |seconds: i64| {
             u64::try_from(seconds).map_or_else(|_| "before 1970".to_owned(), text::time)
         };
@@ -75,6 +83,7 @@ impl Certificate {
         Some(Self {
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
+            limits_names: certificate.name_constraints().ok()?.is_some(),
             is_authority: constraints.as_ref().is_some_and(|found| found.value.ca),
             path_length: constraints.and_then(|found| found.value.path_len_constraint),
             may_sign_certificates: usage.as_ref().is_some_and(|found| found.value.key_cert_sign()),

@@ -52,6 +52,7 @@
 //! A step is entered only if the one before passed, and reports all its failures at once.
 #![forbid(unsafe_code)]
 
+mod cache;
 mod certificate;
 mod ear;
 mod expect;
@@ -63,6 +64,7 @@ mod text;
 mod unverified;
 mod verdict;
 
+pub use cache::Cache;
 pub use ear::{AttestationResult, EarError, Tier, Vector};
 pub use expect::{Binding, Clock, Freshness, Nonce, NonceError};
 pub use hexadecimal::{Hex, HexError};

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cloister_attestation::nitro::{self, ReferenceValues, Roots};
-use cloister_attestation::{Binding, Freshness, Nonce};
-use cloister_simulated::LEAF_LIFETIME;
+use cloister_attestation::{Binding, Cache, Clock, Freshness, Nonce};
 use cloister_simulated::mutations::rcgen::{
     BasicConstraints, CustomExtension, IsCa, KeyUsagePurpose,
 };
-use cloister_simulated::mutations::{Plan, Value, set_validity, to_cbor};
-use common::{BINDING, Case, NONCE, NOW, bytes, field, now, other_root};
+use cloister_simulated::mutations::{Issued, Plan, Value, set_validity, to_cbor};
+use cloister_simulated::{LEAF_LIFETIME, Pcrs, pcr};
+use common::{BINDING, Case, NONCE, NOW, approved, bytes, field, now, other_root};
 
 /// What is wrong, the rule that refuses it, and the change that makes it so.
 type Mutation = (&'static str, &'static str, fn(&mut Case));
@@ -266,6 +266,33 @@ fn what_real_documents_may_do_is_accepted() {
         let verdict = case.verify();
         assert!(verdict.accepted(), "{what}:\n{verdict}");
     }
+}
+
+#[test]
+fn authorities_that_were_verified_before_stand_for_themselves_only() {
+    let mut chain = Plan::new(now()).unwrap().issue().unwrap();
+    let roots = Roots::simulated(&chain.root_der).unwrap();
+    let mut cache = Cache::new();
+    let mut verify = |issued: &Issued, at: u64| {
+        let pcrs: Pcrs = (0..5).map(|index| (index, pcr(&[index]))).collect();
+        let draft = issued.draft(&BINDING, Some(&NONCE), &pcrs, NOW * 1000).unwrap();
+        let (_, mut expectations) = Case::new().document();
+        expectations.roots = roots;
+        expectations.reference =
+            ReferenceValues::production(nitro::Reference::new("any", approved(&[0])).unwrap());
+        expectations.clock = Clock::at(common::at(at)).max_age(100 * DAY);
+        let verdict = nitro::verify_with(&draft.sign().unwrap(), &expectations, &mut cache);
+        verdict.failed().map(|check| check.name).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert!(verify(&chain, NOW).is_empty());
+    }
+    // A leaf that has ended, though its authorities are known.
+    assert_eq!(verify(&chain, NOW + 10_801), ["chain.path"]);
+    // The known authorities with a leaf that another vendor has issued.
+    let mut mixed = Plan::new(now()).unwrap().issue().unwrap();
+    *mixed.cabundle() = chain.cabundle().clone();
+    assert_eq!(verify(&mixed, NOW), ["chain.path"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod snp_common;
 use std::collections::BTreeSet;
 
 use cloister_attestation::snp::{self, Allowance, Feature, LeastTcb, Product, Roots, Tcb, Version};
-use cloister_attestation::{Binding, Freshness, Hex, Nonce};
+use cloister_attestation::{Binding, Cache, Freshness, Hex, Nonce};
 use cloister_simulated::mutations::snp::{Algorithm, Authority, Plan, Signed};
 use snp_common::{BINDING, Case, TCB, at};
 
@@ -281,6 +281,34 @@ fn a_current_revocation_list_is_no_opt_out() {
     case.with_list();
     case.on_plan(|plan| plan.revocation_list.issuer = "ARK-Turin".to_owned());
     assert!(case.verify().opted_out().any(|check| check.name == "chain.crl"));
+}
+
+#[test]
+fn a_chain_that_was_verified_before_is_checked_for_everything_but_its_signatures() {
+    let mut case = Case::new();
+    case.with_list();
+    let (signed, mut expectations) = case.signed();
+    let mut cache = Cache::new();
+    let mut verify = |report: &[u8], expectations: &snp::Expectations| {
+        let verdict = snp::verify_with(report, expectations, &mut cache);
+        verdict.failed().map(|check| check.name).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert!(verify(&signed.report, &expectations).is_empty());
+    }
+    // Another report of the chip is still to be signed by it.
+    let mut changed = signed.report.clone();
+    changed[0x50] ^= 1;
+    assert_eq!(verify(&changed, &expectations), ["report.signature"]);
+    // The same chain at a time when the list is due, and when the leaf has ended.
+    expectations.now = at(1_796_083_200 + 86_400);
+    assert_eq!(verify(&signed.report, &expectations), ["chain.crl"]);
+    expectations.now = at(1_956_528_000 + 1);
+    assert_eq!(verify(&signed.report, &expectations), ["chain.path"]);
+    expectations.now = at(snp_common::NOW);
+    // The same leaf under a root that is not pinned any more.
+    expectations.roots = Roots::amd();
+    assert_eq!(verify(&signed.report, &expectations), ["root.pinned"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use webpki::{EndEntityCert, anchor_from_trusted_cert};
 
 use super::envelope::Envelope;
 use super::{Roots, rules};
+use crate::cache::{Cache, ChainId, Validity};
 use crate::certificate::{AnyPurpose, Certificate, Leaf, reason};
 use crate::verdict::{Checks, Stop};
 use crate::{Platform, text};
@@ -15,11 +16,12 @@ pub(super) fn verify(
     envelope: &Envelope,
     roots: &Roots,
     now: UnixTime,
+    cache: &mut Cache,
     checks: &mut Checks,
 ) -> Result<Leaf, Stop> {
     pinned(envelope, roots, checks)?;
     root_itself(envelope, now, checks);
-    path(envelope, now, checks);
+    path(envelope, now, cache, checks);
     key_usage(envelope, checks);
 
     match Certificate::parse(&envelope.certificate).and_then(Certificate::into_leaf) {
@@ -61,7 +63,7 @@ fn root_itself(envelope: &Envelope, now: UnixTime, checks: &mut Checks) {
         &rules::ROOT_VALIDITY,
         root.is_valid_at(now.as_secs()),
         format!("valid at {}", text::time(now.as_secs())),
-        root.validity(),
+        root.valid(),
     );
     let intermediates = envelope.cabundle.len() - 1;
     let (holds, found) = root.authority(intermediates);
@@ -70,14 +72,19 @@ fn root_itself(envelope: &Envelope, now: UnixTime, checks: &mut Checks) {
 }
 
 /// RFC 5280 path validation by webpki, and that the path is the one that the document gives.
-fn path(envelope: &Envelope, now: UnixTime, checks: &mut Checks) {
+fn path(envelope: &Envelope, now: UnixTime, cache: &mut Cache, checks: &mut Checks) {
     const EXPECTED: &str = "a valid path from the root to the leaf";
-    let root = CertificateDer::from(&envelope.cabundle[0][..]);
+    let authorities = ChainId::of("nitro", envelope.cabundle.iter().map(Vec::as_slice));
+    let known = cache.knows(&authorities, now);
+    // The last of the authorities stands in for all of them if they are known: then the
+    // leaf's signature is the only one left to verify.
+    let skipped = if known { envelope.cabundle.len() - 1 } else { 0 };
+    let anchor = CertificateDer::from(&envelope.cabundle[skipped][..]);
     let leaf = CertificateDer::from(&envelope.certificate[..]);
     let intermediates: Vec<_> =
-        envelope.cabundle[1..].iter().map(|der| CertificateDer::from(&der[..])).collect();
+        envelope.cabundle[skipped + 1..].iter().map(|der| CertificateDer::from(&der[..])).collect();
     let leaf = EndEntityCert::try_from(&leaf);
-    let result = anchor_from_trusted_cert(&root).and_then(|anchor| {
+    let result = anchor_from_trusted_cert(&anchor).and_then(|anchor| {
         let leaf = leaf.as_ref().map_err(Clone::clone)?;
         let anchors = [anchor];
         let path = leaf.verify_for_usage(
@@ -100,10 +107,26 @@ fn path(envelope: &Envelope, now: UnixTime, checks: &mut Checks) {
             let found =
                 if in_order { "all, in order" } else { "other certificates, or another order" };
             checks.judge(&rules::CHAIN_ORDER, in_order, "all, in order", found);
+            if in_order && !known {
+                remember(envelope, authorities, cache);
+            }
         }
         Err(error) => {
             checks.judge(&rules::CHAIN_PATH, false, EXPECTED, reason(&error));
         }
+    }
+}
+
+/// Remembers authorities that a valid path leads over, unless one of them limits the names
+/// below it: another leaf would have to be held against that.
+fn remember(envelope: &Envelope, authorities: ChainId, cache: &mut Cache) {
+    let parsed: Option<Vec<_>> =
+        envelope.cabundle.iter().map(|der| Certificate::parse(der)).collect();
+    if let Some(parsed) = parsed
+        && parsed.iter().all(|one| !one.limits_names)
+    {
+        let validity = Validity::of_all(parsed.iter().map(Certificate::validity));
+        cache.remember(authorities, validity);
     }
 }
 

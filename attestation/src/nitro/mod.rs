@@ -24,7 +24,7 @@ pub use rules::RULES;
 
 use crate::certificate::Certificate;
 use crate::verdict::{Checks, Stop};
-use crate::{Binding, Clock, Freshness, Unverified, Verdict, text, verdict};
+use crate::{Binding, Cache, Clock, Freshness, Unverified, Verdict, text, verdict};
 use envelope::Envelope;
 
 /// Everything that a verifier expects of a document. There is no default for any part:
@@ -62,8 +62,14 @@ pub struct Expectations {
 /// certificate below the root, and one for the document. Memory is in proportion to the
 /// document, which is at most 16 KiB.
 pub fn verify(evidence: &[u8], expectations: &Expectations) -> Verdict {
+    verify_with(evidence, expectations, &mut Cache::new())
+}
+
+/// The same, without verifying again the signatures of certificate authorities that `cache`
+/// knows. What it did not know is in it afterwards.
+pub fn verify_with(evidence: &[u8], expectations: &Expectations, cache: &mut Cache) -> Verdict {
     let mut checks = Checks::default();
-    let claims = steps(evidence, expectations, &mut checks).ok();
+    let claims = steps(evidence, expectations, cache, &mut checks).ok();
     let platform = expectations.roots.platform();
     Verdict::new(platform, checks, claims.map(verdict::Claims::Nitro))
 }
@@ -71,12 +77,14 @@ pub fn verify(evidence: &[u8], expectations: &Expectations) -> Verdict {
 fn steps(
     evidence: &[u8],
     expectations: &Expectations,
+    cache: &mut Cache,
     checks: &mut Checks,
 ) -> Result<Claims, Stop> {
     // 1. Bound sizes and take out the structure that verification needs.
     let envelope = Envelope::extract(evidence, checks)?;
     // 2. Chain and signature, over the bytes as received.
-    let leaf = chain::verify(&envelope, &expectations.roots, expectations.clock.now, checks)?;
+    let Expectations { roots, clock, .. } = expectations;
+    let leaf = chain::verify(&envelope, roots, clock.now, cache, checks)?;
     envelope.verify_signature(&leaf, checks);
     checks.end_of_step()?;
     // 3. Interpret.

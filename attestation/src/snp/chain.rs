@@ -8,13 +8,17 @@ use rustls_pki_types::{
 };
 use webpki::{
     BorrowedCertRevocationList, CertRevocationList, EndEntityCert, ExpirationPolicy,
-    RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
+    RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy,
+    anchor_from_trusted_cert,
 };
+use x509_parser::prelude::FromDer;
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::collateral::{Collateral, Path};
 use super::report::{Report, SigningKey};
 use super::roots::{Roots, fingerprint};
 use super::{Product, rules};
+use crate::cache::{Cache, ChainId, Validity};
 use crate::certificate::{AnyPurpose, Certificate, Leaf, reason};
 use crate::verdict::{Checks, Stop};
 use crate::{Platform, text};
@@ -33,6 +37,7 @@ pub(super) fn verify<'a>(
     collateral: &'a Collateral,
     roots: &Roots,
     now: UnixTime,
+    cache: &mut Cache,
     checks: &mut Checks,
 ) -> Result<Chain<'a>, Stop> {
     let path = collateral.path(report);
@@ -46,8 +51,19 @@ pub(super) fn verify<'a>(
         if path.has_intermediate(kind, product) { "this one" } else { "another one" },
     );
     root_itself(root, now, checks);
-    let crls = lists(collateral, root, checks);
-    valid_path(leaf, intermediate, root, &crls, now, checks);
+    let lists: Vec<_> = collateral.lists_of(root).collect();
+    let known = ChainId::of("snp", [leaf, intermediate, root].into_iter().chain(lists.clone()));
+    if cache.knows(&known, now) {
+        checks.pass(&rules::CHAIN_PATH, PATH, "a path that was verified before");
+        if !lists.is_empty() {
+            checks.pass(&rules::CHAIN_CRL, UNREVOKED, "none of them is revoked");
+        }
+    } else if valid_path([leaf, intermediate, root], &lists, now, checks) {
+        remember([leaf, intermediate, root], &lists, known, cache);
+    }
+    if lists.is_empty() {
+        checks.opt_out(&rules::CHAIN_CRL, UNREVOKED, "no revocation list in the collateral");
+    }
     let usage = Certificate::parse(intermediate).is_some_and(|one| one.may_sign_certificates);
     let found = if usage { "certificate signing" } else { "no permission to sign certificates" };
     checks.judge(&rules::CHAIN_USAGE, usage, "certificate signing", found);
@@ -137,81 +153,75 @@ fn root_itself(root: &[u8], now: UnixTime, checks: &mut Checks) {
         &rules::ROOT_VALIDITY,
         root.is_valid_at(now.as_secs()),
         format!("valid at {}", text::time(now.as_secs())),
-        root.validity(),
+        root.valid(),
     );
     let (holds, found) = root.authority(1);
     checks.judge(&rules::ROOT_USAGE, holds, "an authority for 1 intermediate", found);
 }
 
-/// The revocation lists that the root has issued, as webpki reads them.
-fn lists<'a>(
-    collateral: &'a Collateral,
-    root: &[u8],
-    checks: &mut Checks,
-) -> Vec<CertRevocationList<'a>> {
-    let mut lists = Vec::new();
-    for der in collateral.lists_of(root) {
-        match BorrowedCertRevocationList::from_der(der) {
-            Ok(list) => lists.push(CertRevocationList::from(list)),
-            Err(error) => {
-                checks.judge(&rules::CHAIN_CRL, false, "readable lists", reason(&error));
-            }
-        }
+const PATH: &str = "a valid path from the root to the leaf";
+const UNREVOKED: &str = "a current revocation list of the root that has none of them";
+
+/// RFC 5280 path validation by webpki, of leaf, intermediate and root. Says whether the path is
+/// valid and, if there are revocation lists of the root, unrevoked.
+fn valid_path(chain: [&[u8]; 3], lists: &[&[u8]], now: UnixTime, checks: &mut Checks) -> bool {
+    let [leaf, intermediate, root] = chain.map(CertificateDer::from);
+    let intermediates = [intermediate];
+    let validate = |revocation: Option<RevocationOptions<'_>>| {
+        let anchors = [anchor_from_trusted_cert(&root)?];
+        let leaf = EndEntityCert::try_from(&leaf)?;
+        leaf.verify_for_usage(
+            ALGORITHMS,
+            &anchors,
+            &intermediates,
+            now,
+            AnyPurpose,
+            revocation,
+            None,
+        )
+        .map(drop)
+    };
+    if let Err(error) = validate(None) {
+        checks.judge(&rules::CHAIN_PATH, false, PATH, reason(&error));
+        return false;
     }
-    lists
+    checks.pass(&rules::CHAIN_PATH, PATH, "a valid path over 3 certificates");
+    if lists.is_empty() {
+        return true;
+    }
+    let unrevoked = || {
+        let lists: Vec<CertRevocationList<'_>> = lists
+            .iter()
+            .map(|der| BorrowedCertRevocationList::from_der(der).map(CertRevocationList::from))
+            .collect::<Result<_, _>>()?;
+        let lists: Vec<_> = lists.iter().collect();
+        // It fails only without any list.
+        let Ok(options) = RevocationOptionsBuilder::new(&lists) else { return Ok(()) };
+        let options = options
+            .with_depth(RevocationCheckDepth::Chain)
+            .with_status_policy(UnknownStatusPolicy::Allow)
+            .with_expiration_policy(ExpirationPolicy::Enforce);
+        validate(Some(options.build()))
+    };
+    match unrevoked() {
+        Ok(()) => {
+            checks.pass(&rules::CHAIN_CRL, UNREVOKED, "none of them is revoked");
+            true
+        }
+        Err(error) => checks.judge(&rules::CHAIN_CRL, false, UNREVOKED, reason(&error)),
+    }
 }
 
-/// RFC 5280 path validation by webpki.
-fn valid_path(
-    leaf: &[u8],
-    intermediate: &[u8],
-    root: &[u8],
-    crls: &[CertRevocationList<'_>],
-    now: UnixTime,
-    checks: &mut Checks,
-) {
-    const EXPECTED: &str = "a valid path from the root to the leaf";
-    const UNREVOKED: &str = "a current revocation list of the root that has none of them";
-    let [leaf, intermediate, root] = [leaf, intermediate, root].map(CertificateDer::from);
-    let intermediates = [intermediate];
-    let validate = |crls: &[&CertRevocationList<'_>]| {
-        let anchors = [anchor_from_trusted_cert(&root)?];
-        let revocation = match RevocationOptionsBuilder::new(crls) {
-            Ok(options) => Some(
-                options
-                    .with_depth(RevocationCheckDepth::Chain)
-                    .with_status_policy(UnknownStatusPolicy::Allow)
-                    .with_expiration_policy(ExpirationPolicy::Enforce)
-                    .build(),
-            ),
-            Err(_) => None,
-        };
-        EndEntityCert::try_from(&leaf)?
-            .verify_for_usage(
-                ALGORITHMS,
-                &anchors,
-                &intermediates,
-                now,
-                AnyPurpose,
-                revocation,
-                None,
-            )
-            .map(drop)
-    };
-    if let Err(error) = validate(&[]) {
-        checks.judge(&rules::CHAIN_PATH, false, EXPECTED, reason(&error));
-        return;
-    }
-    checks.pass(&rules::CHAIN_PATH, EXPECTED, "a valid path over 3 certificates");
-    if crls.is_empty() {
-        checks.opt_out(&rules::CHAIN_CRL, UNREVOKED, "no revocation list in the collateral");
-        return;
-    }
-    match validate(&crls.iter().collect::<Vec<_>>()) {
-        Ok(()) => checks.pass(&rules::CHAIN_CRL, UNREVOKED, "none of them is revoked"),
-        Err(error) => {
-            checks.judge(&rules::CHAIN_CRL, false, UNREVOKED, reason(&error));
-        }
+/// Remembers a valid path while all of it is valid and no revocation list is due.
+fn remember(chain: [&[u8]; 3], lists: &[&[u8]], known: ChainId, cache: &mut Cache) {
+    let certificates = chain.iter().map(|der| Some(Certificate::parse(der)?.validity()));
+    let lists = lists.iter().map(|der| {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        let until = list.next_update()?.timestamp();
+        Some(Validity { from: i64::MIN, until })
+    });
+    if let Some(all) = certificates.chain(lists).collect::<Option<Vec<_>>>() {
+        cache.remember(known, Validity::of_all(all));
     }
 }
 

@@ -66,7 +66,7 @@ use rustls_pki_types::UnixTime;
 
 use crate::hexadecimal::Hex;
 use crate::verdict::{Checks, Stop};
-use crate::{Binding, Freshness, Unverified, Verdict, text, verdict};
+use crate::{Binding, Cache, Freshness, Unverified, Verdict, text, verdict};
 use chain::{Chain, key_name};
 use hcl::Wrapped;
 use leaf::Endorsed;
@@ -96,8 +96,14 @@ pub struct Expectations {
 /// into two RSA-4096 verifications for the chain and a P-384 verification for the report.
 /// Memory is in proportion to the evidence, which is at most 18 KiB, and to the collateral.
 pub fn verify(evidence: &[u8], expectations: &Expectations) -> Verdict {
+    verify_with(evidence, expectations, &mut Cache::new())
+}
+
+/// The same, without verifying again the signatures of chains that `cache` knows. What it did
+/// not know is in it afterwards.
+pub fn verify_with(evidence: &[u8], expectations: &Expectations, cache: &mut Cache) -> Verdict {
     let mut checks = Checks::default();
-    let claims = steps(evidence, expectations, &mut checks).ok();
+    let claims = steps(evidence, expectations, cache, &mut checks).ok();
     let platform = expectations.roots.platform();
     Verdict::new(platform, checks, claims.map(|claims| verdict::Claims::SevSnp(Box::new(claims))))
 }
@@ -187,6 +193,7 @@ pub(crate) fn unverified(evidence: &[u8]) -> Option<Unverified> {
 fn steps(
     evidence: &[u8],
     expectations: &Expectations,
+    cache: &mut Cache,
     checks: &mut Checks,
 ) -> Result<Claims, Stop> {
     // 1. Take out the structure that verification needs.
@@ -196,7 +203,7 @@ fn steps(
     let (report, wrapped) = unwrap(evidence, checks)?;
     let signature = structure(report, checks)?;
     // 2. Chain and signature, over the bytes as received.
-    let chain = chain::verify(report, &collateral, roots, *now, checks)?;
+    let chain = chain::verify(report, &collateral, roots, *now, cache, checks)?;
     let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &chain.leaf.public_key);
     let holds = key.verify(report.signed(), &signature).is_ok();
     let found = if holds { "a valid signature" } else { "an invalid signature" };
