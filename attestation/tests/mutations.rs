@@ -13,7 +13,7 @@ use cloister_simulated::mutations::rcgen::{
 };
 use cloister_simulated::mutations::{Issued, Plan, Value, set_validity, to_cbor};
 use cloister_simulated::{LEAF_LIFETIME, Pcrs, pcr};
-use common::{BINDING, Case, NONCE, NOW, approved, bytes, field, now, other_root};
+use common::{BINDING, Carried, Case, NONCE, NOW, approved, bytes, field, now, other_root};
 
 /// What is wrong, the rule that refuses it, and the change that makes it so.
 type Mutation = (&'static str, &'static str, fn(&mut Case));
@@ -22,6 +22,10 @@ const DAY: Duration = Duration::from_hours(24);
 
 #[rustfmt::skip] // a table
 const MUTATIONS: &[Mutation] = &[
+    ("a certificate without a document", "certificate.document", |c| c.in_certificate(Carried::NoDocument)),
+    ("a certificate with two documents", "certificate.document", |c| c.in_certificate(Carried::TwoDocuments)),
+    ("a document in a certificate of another key", "certificate.key", |c| c.in_certificate(Carried::Nothing)),
+
     ("no bytes", "evidence.size", |c| c.on_bytes(Vec::clear)),
     ("16385 bytes", "evidence.size", |c| c.on_bytes(|b| b.resize(16 * 1024 + 1, 0))),
 
@@ -203,7 +207,10 @@ const MUTATIONS: &[Mutation] = &[
 
 #[test]
 fn the_case_that_is_mutated_passes_every_rule() {
-    let verdict = Case::new().verify();
+    assert!(Case::new().verify().accepted());
+    let mut carried = Case::new();
+    carried.in_certificate(Carried::Key);
+    let verdict = carried.verify();
     assert!(verdict.accepted(), "{verdict}");
     let made: BTreeSet<_> = verdict.checks().iter().map(|check| check.name).collect();
     let rules: BTreeSet<_> = nitro::RULES.iter().map(|rule| rule.name).collect();
@@ -241,6 +248,8 @@ type Variation = (&'static str, fn(&mut Case));
 
 #[rustfmt::skip] // a table
 const VARIATIONS: &[Variation] = &[
+    ("a certificate whose key the document names", |c| c.in_certificate(Carried::Key)),
+    ("a certificate whose key's digest is in the user data", |c| c.in_certificate(Carried::Digest)),
     ("tag 18", |c| c.on_draft(|d| d.tagged = true)),
     ("a payload of indefinite length", |c| c.on_draft(|d| { d.use_indefinite_length(); })),
     ("an unknown field", |c| c.on_draft(|d| d.set("new", Value::Array(vec![1.into(), Value::Null])))),

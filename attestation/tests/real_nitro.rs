@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cloister_attestation::nitro::{
-    self, DebugReference, Expectations, Pcr, PcrIndex, Pcrs, Reference, ReferenceValues, Roots,
+    self, CertificateKey, DebugReference, Expectations, Pcr, PcrIndex, Pcrs, Reference,
+    ReferenceValues, Roots,
 };
 use cloister_attestation::{Binding, Claims, Clock, Freshness, Nonce, Platform, UnixTime, Verdict};
 use cloister_simulated::Vendor;
@@ -132,6 +133,24 @@ fn negatives_are_refused_for_their_own_reason() {
     let failed: Vec<_> = verdict.failed().map(|check| check.name).collect();
     // Without a cabundle, too, but its unprotected header is null already.
     assert_eq!(failed, ["cose.structure"], "{verdict}");
+}
+
+#[test]
+fn a_document_in_a_tls_certificate_is_verified_and_its_key_is_not_taken_for_granted() {
+    let Some(vectors) = vectors() else { return };
+    let name = "non-debug-cert-containing-attestation-document-18-1-23-der.crt";
+    let certificate = std::fs::read(vectors.join("nitro/ra-tls").join(name)).unwrap();
+    let document = nitro::document_in_certificate(&certificate).unwrap();
+    let facts = facts("nitro/docs/2023-01-18");
+    assert_eq!(document, facts[0].document());
+    let expectations = facts[0].expectations();
+    for (key, failed) in
+        [(CertificateKey::AcceptAny, &[][..]), (CertificateKey::Vouched, &["certificate.key"])]
+    {
+        let verdict = nitro::verify_certificate(&certificate, &expectations, key);
+        let found: Vec<_> = verdict.failed().map(|check| check.name).collect();
+        assert_eq!(found, failed, "{verdict}");
+    }
 }
 
 /// Changes that need no signing key, with the rule that has to refuse each.

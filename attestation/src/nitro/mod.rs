@@ -12,12 +12,14 @@ mod interpret;
 mod limits;
 mod pcr;
 mod policy;
+mod ra_tls;
 mod reference;
 mod roots;
 mod rules;
 
 pub use claims::{Claims, Optional};
 pub use pcr::{Pcr, PcrError, PcrIndex, Pcrs};
+pub use ra_tls::{CertificateKey, document_in_certificate, verify_certificate};
 pub use reference::{DebugReference, Reference, ReferenceError, ReferenceValues};
 pub use roots::{AWS_ROOT_SHA256, RootError, Roots};
 pub use rules::RULES;

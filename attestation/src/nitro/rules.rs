@@ -3,6 +3,9 @@
 use crate::verdict::rules;
 
 rules! {
+    CERTIFICATE_DOCUMENT = "certificate.document",
+        "A TLS certificate that is given instead of a document has one document among its DNS names.",
+        "Pass the enclave's own certificate in DER, not the chain above it and not a load balancer's.";
     EVIDENCE_SIZE = "evidence.size",
         "A document is 1 to 16384 bytes.",
         "Pass the bytes of one attestation document, decoded from hex or base64.";
@@ -105,6 +108,9 @@ rules! {
     NONCE = "nonce",
         "The document was made for this verifier's nonce.",
         "Send a new nonce and ask for a new document: this one is for somebody else or replayed.";
+    CERTIFICATE_KEY = "certificate.key",
+        "A document in a TLS certificate vouches for the certificate's key.",
+        "Have the enclave put the key, or its SHA-2 digest, into the document. Without it the certificate may be anybody's who has seen the document.";
     BINDING = "binding",
         "user_data is the binding of this task: keys, job, code, data and policies.",
         "The enclave attests another task, or the two sides disagree about a part of it: start the exchange again.";

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use cloister_attestation::nitro::{
-    self, Expectations, Pcr, PcrIndex, Reference, ReferenceValues, Roots,
+    self, CertificateKey, Expectations, Pcr, PcrIndex, Reference, ReferenceValues, Roots,
 };
 use cloister_attestation::{Binding, Clock, Freshness, Nonce, UnixTime, Verdict};
+use cloister_simulated::mutations::rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PublicKeyData, SanType,
+};
 use cloister_simulated::mutations::{Draft, Issued, Plan, Value, to_cbor};
 use cloister_simulated::{Pcrs, pcr};
 
@@ -32,6 +35,22 @@ pub struct Case {
     parts: Hook<Vec<Value>>,
     bytes: Hook<Vec<u8>>,
     expectations: Hook<Expectations>,
+    certificate: Option<Carried>,
+}
+
+/// How a TLS certificate carries the document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// The document names the certificate's key.
+    Key,
+    /// The document begins its user data with the key's digest.
+    Digest,
+    /// The document says nothing of the key.
+    Nothing,
+    /// There is no document.
+    NoDocument,
+    /// There are two.
+    TwoDocuments,
 }
 
 impl Case {
@@ -121,8 +140,45 @@ impl Case {
         (bytes, expectations)
     }
 
+    /// Puts the document into a TLS certificate.
+    pub fn in_certificate(&mut self, carried: Carried) {
+        self.certificate = Some(carried);
+    }
+
+    /// Verifies it in its certificate.
+    fn verify_carried(mut self, carried: Carried) -> Verdict {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        let public = key.subject_public_key_info();
+        let digest = ring::digest::digest(&ring::digest::SHA384, &public);
+        let user_data = [digest.as_ref(), &[0; 16]].concat();
+        match carried {
+            Carried::Digest => {
+                let expected = user_data.clone();
+                self.on_draft(|draft| draft.set("user_data", Value::Bytes(user_data)));
+                self.on_expectations(|e| e.binding = Binding::UserData(expected));
+            }
+            Carried::Nothing => {}
+            _ => self.on_draft(|draft| draft.set("public_key", Value::Bytes(public))),
+        }
+        let (document, expectations) = self.document();
+        let name = format!("{}.enclave.example", hex::encode(document));
+        let names = match carried {
+            Carried::NoDocument => vec!["enclave.example".to_owned()],
+            Carried::TwoDocuments => vec![name.clone(), name],
+            _ => vec!["enclave.example".to_owned(), name],
+        };
+        let mut params = CertificateParams::default();
+        params.subject_alt_names =
+            names.into_iter().map(|name| SanType::DnsName(name.try_into().unwrap())).collect();
+        let certificate = params.self_signed(&key).unwrap();
+        nitro::verify_certificate(certificate.der(), &expectations, CertificateKey::Vouched)
+    }
+
     /// Verifies it.
     pub fn verify(self) -> Verdict {
+        if let Some(carried) = self.certificate {
+            return self.verify_carried(carried);
+        }
         let (document, expectations) = self.document();
         nitro::verify(&document, &expectations)
     }

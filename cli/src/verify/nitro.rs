@@ -6,7 +6,8 @@ use clap::Args;
 use cloister_attestation::{
     Binding, Clock, Freshness, Nonce, RootCertificate, UnixTime,
     nitro::{
-        self, DebugReference, Expectations, Pcr, PcrIndex, Pcrs, Reference, ReferenceValues, Roots,
+        self, CertificateKey, DebugReference, Expectations, Pcr, PcrIndex, Pcrs, Reference,
+        ReferenceValues, Roots,
     },
 };
 
@@ -30,7 +31,8 @@ use crate::{
 
 Exit code: 0 accepted, 1 denied, 2 wrong use.")]
 pub struct Nitro {
-    /// The document: raw, hexadecimal or base64; - for standard input
+    /// The document, or a TLS certificate in DER that carries one: raw, hexadecimal or base64;
+    /// - for standard input
     document: PathBuf,
     /// The time of verification; leaf certificates live three hours
     #[arg(long, value_name = "RFC3339", value_parser = evidence_file::time)]
@@ -49,6 +51,9 @@ pub struct Nitro {
     /// simulated
     #[arg(long, value_name = "DIR")]
     roots: Option<PathBuf>,
+    /// Accept a TLS certificate whose key the document does not vouch for
+    #[arg(long)]
+    any_certificate_key: bool,
     /// How old the document may be
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     max_age: u64,
@@ -100,7 +105,17 @@ impl Nitro {
             binding: self.binding.get(),
             reference: self.reference()?,
         };
-        verdict::report(&nitro::verify(&document, &expectations))
+        let verdict = if document.starts_with(&[0x30]) {
+            let key = if self.any_certificate_key {
+                CertificateKey::AcceptAny
+            } else {
+                CertificateKey::Vouched
+            };
+            nitro::verify_certificate(&document, &expectations, key)
+        } else {
+            nitro::verify(&document, &expectations)
+        };
+        verdict::report(&verdict)
     }
 
     fn reference(&self) -> Result<ReferenceValues> {
