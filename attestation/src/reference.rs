@@ -10,7 +10,7 @@ use crate::nitro::{
     RootError, Roots,
 };
 use crate::verdict::Checks;
-use crate::{Binding, Clock, Freshness, Platform, Rule, Verdict, snp};
+use crate::{Binding, Clock, Freshness, Platform, Revoked, Rule, Verdict, snp};
 
 /// What is checked before anything else can be.
 const PLATFORM_APPROVED: Rule = Rule {
@@ -42,6 +42,9 @@ const PLATFORM_APPROVED: Rule = Rule {
 /// [[nitro-debug]]              # an enclave in debug mode: anything could run there
 /// name = "staging"
 /// pcrs = {}
+///
+/// [revoked]                    # what is refused whatever approves it: see `Revoked`
+/// images = ["..."]
 /// ```
 ///
 /// A platform without a section is denied. Values of this type always approve something.
@@ -65,6 +68,8 @@ struct Sections {
     simulated: Vec<SimulatedReference>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     nitro_debug: Vec<DebugReference>,
+    #[serde(default, skip_serializing_if = "Revoked::is_empty")]
+    revoked: Revoked,
 }
 
 /// A simulated enclave: its vendor's root, and registers that must all have these values.
@@ -147,11 +152,12 @@ impl Measurements {
 
     /// Approves what `other` approves as well. What is there already is not added again.
     pub fn merge(&mut self, other: Self) {
-        let Sections { nitro, snp, simulated, nitro_debug } = other.sections;
+        let Sections { nitro, snp, simulated, nitro_debug, revoked } = other.sections;
         merge(&mut self.sections.nitro, nitro);
         merge(&mut self.sections.snp, snp);
         merge(&mut self.sections.simulated, simulated);
         merge(&mut self.sections.nitro_debug, nitro_debug);
+        self.sections.revoked.merge(revoked);
     }
 
     /// The approved enclaves on AWS Nitro.
@@ -170,6 +176,12 @@ impl Measurements {
     #[must_use]
     pub fn simulated_references(&self) -> &[SimulatedReference] {
         &self.sections.simulated
+    }
+
+    /// What is refused whatever approves it.
+    #[must_use]
+    pub fn revoked(&self) -> &Revoked {
+        &self.sections.revoked
     }
 
     /// The accepted Nitro enclaves in debug mode.
@@ -218,7 +230,7 @@ impl Measurements {
                 reference: references
                     .fold(snp::ReferenceValues::new(first), snp::ReferenceValues::or),
             };
-            return snp::verify(evidence, &expectations);
+            return self.sections.revoked.apply(snp::verify(evidence, &expectations));
         }
         let parts = self.parts();
         if parts.is_empty() {
@@ -230,7 +242,8 @@ impl Measurements {
             .find(|(roots, _)| claimed.as_ref() == Some(roots.sha256()))
             .unwrap_or(&parts[0])
             .clone();
-        nitro::verify(evidence, &Expectations { roots, clock, freshness, binding, reference })
+        let expectations = Expectations { roots, clock, freshness, binding, reference };
+        self.sections.revoked.apply(nitro::verify(evidence, &expectations))
     }
 
     /// The verdict on evidence of a platform that no section is about.
@@ -245,7 +258,7 @@ impl Measurements {
     /// the Nitro shape.
     #[must_use]
     fn parts(&self) -> Vec<(Roots, ReferenceValues)> {
-        let Sections { nitro, snp: _, simulated, nitro_debug } = &self.sections;
+        let Sections { nitro, snp: _, simulated, nitro_debug, revoked: _ } = &self.sections;
         let mut parts: Vec<(Roots, ReferenceValues)> = Vec::new();
         for reference in nitro.iter().cloned() {
             add(
@@ -316,7 +329,8 @@ impl TryFrom<Sections> for Measurements {
     type Error = MeasurementsError;
 
     fn try_from(sections: Sections) -> Result<Self, MeasurementsError> {
-        if sections == Sections::default() {
+        let approved = Sections { revoked: Revoked::default(), ..sections.clone() };
+        if approved == Sections::default() {
             return Err(MeasurementsError::Empty);
         }
         Ok(Self { sections })

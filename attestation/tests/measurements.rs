@@ -1,10 +1,13 @@
 //! `measurements.toml`: round trips, what it refuses, and how it chooses.
 
 mod common;
+mod snp_common;
 
 use cloister_attestation::nitro::{DebugReference, Pcrs, Reference};
+use cloister_attestation::snp::{self, ReferenceValues};
 use cloister_attestation::{
-    Binding, Clock, Freshness, Measurements, Platform, RootCertificate, SimulatedReference,
+    Binding, Claims, Clock, Freshness, Hex, Measurements, Platform, RootCertificate,
+    SimulatedReference,
 };
 use cloister_simulated::{LEAF_LIFETIME, Vendor, pcr};
 use common::{BINDING, Case, NOW, approved, now};
@@ -45,6 +48,85 @@ fn toml_cbor_and_json_hold_the_same() {
     // Bytes, not text: the register itself is in there.
     assert!(cbor.windows(48).any(|window| window == pcr(&[8])));
     assert!(cbor.len() < text.len() * 2 / 3, "{} against {}", cbor.len(), text.len());
+}
+
+#[test]
+fn what_is_revoked_is_refused_whatever_approves_it() {
+    let (document, _) = Case::new().document();
+    let revoke = |list: &str, value: &str| {
+        let text = everything_for(&document) + &format!("[revoked]\n{list} = [\"{value}\"]\n");
+        let measurements = Measurements::from_toml(&text).unwrap();
+        assert_eq!(Measurements::from_toml(&measurements.to_toml()).unwrap(), measurements);
+        let verdict = measurements.appraise(
+            &document,
+            Clock::at(now()),
+            Freshness::WithinBinding,
+            Binding::Exactly(BINDING),
+        );
+        verdict.failed().map(|check| check.name).collect::<Vec<_>>()
+    };
+    assert_eq!(revoke("images", &hex::encode(pcr(&[0]))), ["revoked"]);
+    assert_eq!(revoke("signers", &hex::encode(pcr(&[8]))), ["revoked"]);
+    assert!(revoke("images", &hex::encode(pcr(&[1]))).is_empty());
+    let error = Measurements::from_toml("[revoked]\nimages = []\n").unwrap_err();
+    assert!(error.to_string().starts_with("[measurements-"), "{error}");
+
+    let (signed, mut expectations) = snp_common::Case::new().signed();
+    expectations.reference =
+        ReferenceValues::new(snp::Reference::new(snp_common::Case::guest()).unwrap());
+    let claims = snp::verify(&signed.report, &expectations).accept().unwrap();
+    let Claims::SevSnp(claims) = claims else { panic!() };
+    assert_eq!(claims.certified_chip(), Some(Hex([0xc5; 64])));
+}
+
+/// Measurements that approve the mutated case's document, by its own root.
+fn everything_for(document: &[u8]) -> String {
+    let envelope: ciborium::Value = ciborium::from_reader(document).unwrap();
+    let payload = envelope.as_array().unwrap()[2].as_bytes().unwrap();
+    let payload: ciborium::Value = ciborium::from_reader(&payload[..]).unwrap();
+    let bundle = common::field(&payload, "cabundle").as_array().unwrap();
+    let root = RootCertificate::from_der(bundle[0].as_bytes().unwrap().as_slice()).unwrap();
+    let reference = SimulatedReference::new("case", root, approved(&[0, 1, 2, 8])).unwrap();
+    Measurements::simulated(reference).to_toml()
+}
+
+#[test]
+fn evidence_of_a_platform_that_is_not_approved_is_named() {
+    let (signed, _) = snp_common::Case::new().signed();
+    let (document, _) = Case::new().document();
+    let nitro = Measurements::nitro(Reference::new("enclave", approved(&[0])).unwrap());
+    let guest = snp::Reference::new(snp_common::Case::guest()).unwrap();
+    let approved_guest = Measurements::snp(guest);
+    for (measurements, evidence, platform) in
+        [(&nitro, &signed.report, Platform::SevSnp), (&approved_guest, &document, Platform::Nitro)]
+    {
+        let verdict = measurements.appraise(
+            evidence,
+            Clock::at(now()),
+            Freshness::WithinBinding,
+            Binding::Exactly(BINDING),
+        );
+        let failed: Vec<_> = verdict.failed().map(|check| check.name).collect();
+        assert_eq!((verdict.platform(), &failed[..]), (platform, &["platform.approved"][..]));
+    }
+    // And one that is, is verified under AMD's roots.
+    let mut collateral = snp::Collateral::new();
+    for der in [&signed.leaf, &signed.intermediate, &signed.root] {
+        collateral.add(der).unwrap();
+    }
+    let verdict = approved_guest.appraise_with(
+        &signed.report,
+        &collateral,
+        Clock::at(now()),
+        Freshness::WithinBinding,
+        Binding::Exactly(BINDING),
+    );
+    let failed: Vec<_> = verdict.failed().map(|check| check.name).collect();
+    assert_eq!(failed, ["root.pinned"]);
+    assert_eq!(Measurements::from_toml(&approved_guest.to_toml()).unwrap(), approved_guest);
+    let mut cbor = Vec::new();
+    ciborium::into_writer(&approved_guest, &mut cbor).unwrap();
+    assert_eq!(ciborium::from_reader::<Measurements, _>(&cbor[..]).unwrap(), approved_guest);
 }
 
 #[test]

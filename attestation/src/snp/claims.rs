@@ -131,6 +131,15 @@ impl PlatformInfo {
 }
 
 impl Claims {
+    /// The chip that the VCEK is for, which a host cannot mask; none under a VLEK.
+    #[must_use]
+    pub fn certified_chip(&self) -> Option<Hex<64>> {
+        let SignedBy::Vcek(chip) = &self.signed_by else { return None };
+        let mut padded = [0; 64];
+        padded.get_mut(..chip.len())?.copy_from_slice(chip);
+        Some(Hex(padded))
+    }
+
     pub(super) fn of(report: Report<'_>, chain: &Chain<'_>, leaf: Endorsed) -> Self {
         let tcb = |bytes| Tcb::from_bytes(bytes, chain.product);
         let policy = GuestPolicy(report.policy());

@@ -132,11 +132,8 @@ impl Compare<'_> {
     fn chip(&mut self) {
         let Claims { signed_by, chip_id, .. } = self.claims;
         match signed_by {
-            SignedBy::Vcek(certified) => {
-                let mut padded = [0; 64];
-                padded[..certified.len().min(64)]
-                    .copy_from_slice(&certified[..certified.len().min(64)]);
-                let certified = Hex(padded);
+            SignedBy::Vcek(_) => {
+                let certified = self.claims.certified_chip().unwrap_or(Hex([0; 64]));
                 if chip_id.is_zero() {
                     const WORDS: [&str; 2] = ["a chip id", "zeros: the host masks it"];
                     self.weakness(&rules::CHIP, true, Allowance::MaskedChip, WORDS);

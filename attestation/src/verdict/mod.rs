@@ -111,6 +111,14 @@ impl Verdict {
         Self { platform, checks: checks.0, claims }
     }
 
+    /// This verdict, and one more rule.
+    pub(crate) fn with(mut self, rule: &Rule, holds: bool, expected: &str, found: String) -> Self {
+        let mut checks = Checks(self.checks);
+        checks.judge(rule, holds, expected, found);
+        self.checks = checks.0;
+        self
+    }
+
     /// Whether every rule holds, or was visibly opted out of.
     #[must_use]
     pub fn accepted(&self) -> bool {

@@ -54,6 +54,13 @@ pub fn trust_image(
             new.extend(enclaves(&section));
         }
     }
+    let revoked = added.revoked();
+    if !revoked.is_empty() && before.as_ref().is_none_or(|before| before.revoked().is_empty()) {
+        // A second table would not be TOML: with one there already, a person merges them.
+        let table = toml::to_string(revoked).map_err(|_| PolicyError::Edit)?;
+        missing.push_str("\n[revoked]\n");
+        missing.push_str(&table);
+    }
     let text = format!("{head}{next}{tail}\n{missing}");
     // What was written is what was meant, or it is not written.
     match approved(&text) {

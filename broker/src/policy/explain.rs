@@ -95,6 +95,12 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
     for one in enclaves.nitro_debug_references() {
         writeln!(page, "  AWS Nitro IN DEBUG MODE, its operator reads all: {}.", one.name())?;
     }
+    let revoked = enclaves.revoked();
+    if !revoked.is_empty() {
+        let (images, signers) = (revoked.images.len(), revoked.signers.len());
+        let chips = revoked.chips.len();
+        writeln!(page, "  Revoked: {images} images, {signers} signers, {chips} chips.")?;
+    }
     writeln!(page, "  Their proof of what they run may be {evidence_max_age} seconds old.")?;
     if enclaves.platforms().contains(&Platform::Simulated) {
         writeln!(page, "\n  WARNING: whoever runs a simulated enclave can read the data.")?;

@@ -7,8 +7,8 @@ use toml::{Table, Value, value::Datetime};
 
 use super::{Amount, Budget, Code, Cohort, Policy, PolicyError, Purposes, SECTIONS, budget_rule};
 
-/// The tables that approve enclaves, as [`Measurements`] reads them.
-pub(super) const ENCLAVES: [&str; 4] = ["nitro", "snp", "simulated", "nitro-debug"];
+/// The tables that approve enclaves and take approval back, as [`Measurements`] reads them.
+pub(super) const ENCLAVES: [&str; 5] = ["nitro", "snp", "simulated", "nitro-debug", "revoked"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -27,6 +27,7 @@ struct Document {
     snp: Option<Value>,
     simulated: Option<Value>,
     nitro_debug: Option<Value>,
+    revoked: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -114,9 +115,14 @@ pub(super) fn compile(text: &str) -> Result<Policy, PolicyError> {
     // 2. Every key is known and there.
     let document: Document = toml::from_str(text)?;
     // 3. At least one enclave.
-    let enclaves =
-        enclaves([document.nitro, document.snp, document.simulated, document.nitro_debug])?
-            .ok_or(PolicyError::NoEnclave)?;
+    let enclaves = enclaves([
+        document.nitro,
+        document.snp,
+        document.simulated,
+        document.nitro_debug,
+        document.revoked,
+    ])?
+    .ok_or(PolicyError::NoEnclave)?;
     // 4. The values make sense.
     let keys = |section, key, texts: &[String]| -> Result<Vec<KeyId>, PolicyError> {
         texts.iter().map(|text| digest(section, key, text).map(KeyId::new)).collect()
@@ -157,7 +163,7 @@ pub(super) fn compile(text: &str) -> Result<Policy, PolicyError> {
 }
 
 /// The enclaves that the tables of a policy approve, in the order of [`ENCLAVES`].
-pub(super) fn enclaves(sections: [Option<Value>; 4]) -> Result<Option<Measurements>, PolicyError> {
+pub(super) fn enclaves(sections: [Option<Value>; 5]) -> Result<Option<Measurements>, PolicyError> {
     let tables: Table = ENCLAVES
         .into_iter()
         .zip(sections)
