@@ -302,6 +302,8 @@ impl Vector {
                 _ if debug || simulated => 96,
                 Platform::SevSnp => 2,
                 Platform::Nitro | Platform::Simulated => 32,
+                // Whoever can log into an instance sees its memory, and no evidence says who.
+                Platform::NitroTpm => 0,
             },
         }
     }

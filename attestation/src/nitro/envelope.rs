@@ -17,12 +17,22 @@ const ES384: i128 = -35;
 /// CBOR tag of a `COSE_Sign1`.
 const COSE_SIGN1: u64 = 18;
 
+/// Whose document it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An enclave's, with `pcrs`.
+    Enclave,
+    /// An instance's, with `nitrotpm_pcrs`.
+    NitroTpm,
+}
+
 /// A document's parts. The payload's fields are not interpreted, but for the certificates.
 pub(super) struct Envelope {
     protected: Vec<u8>,
     payload: Vec<u8>,
     signature: Vec<u8>,
     fields: Vec<(Value, Value)>,
+    kind: Kind,
     /// The leaf certificate in DER.
     pub(super) certificate: Vec<u8>,
     /// The other certificates in DER, root first, at least one.
@@ -31,7 +41,7 @@ pub(super) struct Envelope {
 
 impl Envelope {
     /// Takes a document apart.
-    pub(super) fn extract(evidence: &[u8], checks: &mut Checks) -> Result<Self, Stop> {
+    pub(super) fn extract(evidence: &[u8], kind: Kind, checks: &mut Checks) -> Result<Self, Stop> {
         checks.require(
             &rules::EVIDENCE_SIZE,
             (1..=limits::DOCUMENT).contains(&evidence.len()),
@@ -59,9 +69,17 @@ impl Envelope {
             format!("1 to {} bytes", limits::PAYLOAD),
             format!("{} bytes", payload.len()),
         )?;
-        let fields = payload_fields(&payload, checks)?;
+        let fields = payload_fields(&payload, kind, checks)?;
         let (certificate, cabundle) = certificates(&fields, checks)?;
-        Ok(Self { protected, payload, signature, fields, certificate, cabundle })
+        Ok(Self { protected, payload, signature, fields, kind, certificate, cabundle })
+    }
+
+    /// The registers of this kind of document.
+    pub(super) fn registers(&self) -> Option<&Value> {
+        self.field(match self.kind {
+            Kind::Enclave => "pcrs",
+            Kind::NitroTpm => "nitrotpm_pcrs",
+        })
     }
 
     /// The field of the payload with that name, if there is one.
@@ -194,8 +212,15 @@ fn algorithm(protected: &[u8], checks: &mut Checks) -> Result<(), Stop> {
     checks.require(&rules::COSE_CRITICAL, holds, "nothing critical but the algorithm", found)
 }
 
-/// The fields of an enclave's payload, each of which occurs once.
-fn payload_fields(payload: &[u8], checks: &mut Checks) -> Result<Vec<(Value, Value)>, Stop> {
+const ENCLAVE: &str = "an enclave's document";
+const NITRO_TPM: &str = "an instance's NitroTPM document";
+
+/// The fields of a payload of this kind, each of which occurs once.
+fn payload_fields(
+    payload: &[u8],
+    kind: Kind,
+    checks: &mut Checks,
+) -> Result<Vec<(Value, Value)>, Stop> {
     const EXPECTED: &str = "one map of distinct fields";
     let fields = match distinct_fields(payload) {
         Ok(fields) => fields,
@@ -203,10 +228,17 @@ fn payload_fields(payload: &[u8], checks: &mut Checks) -> Result<Vec<(Value, Val
     };
     checks.pass(&rules::PAYLOAD_STRUCTURE, EXPECTED, format!("{} fields", fields.len()));
 
-    let is_enclave = field(&fields, "nitrotpm_pcrs").is_none();
-    let found =
-        if is_enclave { "an enclave's document" } else { "an instance's NitroTPM document" };
-    checks.require(&rules::PAYLOAD_KIND, is_enclave, "an enclave's document", found)?;
+    let has = |name| field(&fields, name).is_some();
+    let found = match (has("pcrs"), has("nitrotpm_pcrs")) {
+        (true, true) => "a document with both kinds of registers",
+        (_, false) => ENCLAVE,
+        (false, true) => NITRO_TPM,
+    };
+    let expected = match kind {
+        Kind::Enclave => ENCLAVE,
+        Kind::NitroTpm => NITRO_TPM,
+    };
+    checks.require(&rules::PAYLOAD_KIND, found == expected, expected, found)?;
     Ok(fields)
 }
 

@@ -78,7 +78,7 @@ fn timestamp(envelope: &Envelope, checks: &mut Checks) -> Result<u64, Stop> {
 
 fn pcrs(envelope: &Envelope, checks: &mut Checks) -> Result<Pcrs, Stop> {
     const EXPECTED: &str = "1 to 32 registers of 32, 48 or 64 bytes";
-    let result = match envelope.field("pcrs") {
+    let result = match envelope.registers() {
         Some(Value::Map(entries)) if (1..=limits::PCRS).contains(&entries.len()) => {
             registers(entries)
         }

@@ -16,6 +16,7 @@ mod ra_tls;
 mod reference;
 mod roots;
 mod rules;
+pub mod tpm;
 
 pub use claims::{Claims, Optional};
 pub use pcr::{Pcr, PcrError, PcrIndex, Pcrs};
@@ -27,7 +28,7 @@ pub use rules::RULES;
 use crate::certificate::Certificate;
 use crate::verdict::{Checks, Stop};
 use crate::{Binding, Cache, Clock, Freshness, Unverified, Verdict, text, verdict};
-use envelope::Envelope;
+use envelope::{Envelope, Kind};
 
 /// Everything that a verifier expects of a document. There is no default for any part:
 ///
@@ -83,7 +84,7 @@ fn steps(
     checks: &mut Checks,
 ) -> Result<Claims, Stop> {
     // 1. Bound sizes and take out the structure that verification needs.
-    let envelope = Envelope::extract(evidence, checks)?;
+    let envelope = Envelope::extract(evidence, Kind::Enclave, checks)?;
     // 2. Chain and signature, over the bytes as received.
     let Expectations { roots, clock, .. } = expectations;
     let leaf = chain::verify(&envelope, roots, clock.now, cache, checks)?;
@@ -99,7 +100,7 @@ fn steps(
 /// What a document says of itself, unverified.
 pub(crate) fn unverified(evidence: &[u8]) -> Option<Unverified> {
     let nothing = &mut Checks::default();
-    let envelope = Envelope::extract(evidence, nothing).ok()?;
+    let envelope = Envelope::extract(evidence, Kind::Enclave, nothing).ok()?;
     let leaf = Certificate::parse(&envelope.certificate)?.into_leaf()?;
     let claims = interpret::claims(&envelope, &leaf, nothing).ok()?;
     let mut shown = Unverified::new("an attestation document of the Nitro shape")
@@ -122,6 +123,6 @@ pub(crate) fn unverified(evidence: &[u8]) -> Option<Unverified> {
 /// good for choosing which expectations to verify it with.
 #[must_use]
 pub fn claimed_root(evidence: &[u8]) -> Option<[u8; 32]> {
-    let envelope = Envelope::extract(evidence, &mut Checks::default()).ok()?;
+    let envelope = Envelope::extract(evidence, Kind::Enclave, &mut Checks::default()).ok()?;
     Some(envelope.root_sha256())
 }

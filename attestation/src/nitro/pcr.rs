@@ -70,6 +70,8 @@ impl PcrIndex {
 
     /// PCR0 (image), PCR1 (kernel), PCR2 (application): zero in a debug enclave.
     pub const IMAGE: [Self; 3] = [Self(0), Self(1), Self(2)];
+    /// PCR4 of a TPM: what was booted.
+    pub(super) const BOOTED: Self = Self(4);
     /// PCR8: the certificate that signed the image.
     pub(super) const SIGNER: Self = Self(8);
     /// PCR3 and PCR4: the role and the id of the instance.

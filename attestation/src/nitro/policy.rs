@@ -18,7 +18,18 @@ pub(super) fn appraise(claims: &Claims, expectations: &Expectations, checks: &mu
     } = expectations;
     debug(claims, reference, checks);
     registers(claims, reference, checks);
-    time(claims.timestamp_ms, *clock, checks);
+    fresh_and_bound(claims, *clock, freshness, binding, checks);
+}
+
+/// What enclaves and instances have alike.
+pub(super) fn fresh_and_bound(
+    claims: &Claims,
+    clock: Clock,
+    freshness: &Freshness,
+    binding: &Binding,
+    checks: &mut Checks,
+) {
+    time(claims.timestamp_ms, clock, checks);
     nonce(claims, freshness, binding, checks);
     user_data(claims, binding, checks);
 }
@@ -93,19 +104,19 @@ fn is_other(index: PcrIndex) -> bool {
 }
 
 /// One approved enclave.
-struct Candidate<'a> {
-    name: &'a str,
-    pcrs: &'a Pcrs,
+pub(super) struct Candidate<'a> {
+    pub(super) name: &'a str,
+    pub(super) pcrs: &'a Pcrs,
 }
 
 impl Candidate<'_> {
     /// How many registers do not have the approved value. One that is not there has not.
-    fn differences(&self, found: &Pcrs) -> usize {
+    pub(super) fn differences(&self, found: &Pcrs) -> usize {
         self.pcrs.iter().filter(|(index, value)| found.get(index) != Some(value)).count()
     }
 
     /// Applies `rule` to the approved registers of one group, if there are any.
-    fn compare(
+    pub(super) fn compare(
         &self,
         rule: &Rule,
         group: fn(PcrIndex) -> bool,

@@ -181,7 +181,7 @@ impl ReferenceValues {
     }
 }
 
-fn check_lengths(name: &str, pcrs: &Pcrs) -> Result<(), ReferenceError> {
+pub(super) fn check_lengths(name: &str, pcrs: &Pcrs) -> Result<(), ReferenceError> {
     for (&index, value) in pcrs {
         let found = value.as_bytes().len();
         if found != 48 {

@@ -34,8 +34,8 @@ rules! {
         "The payload is one CBOR map of at most 64 fields, none of them twice, nested at most 16 deep.",
         "Refuse the document: two verifiers could read it differently.";
     PAYLOAD_KIND = "payload.kind",
-        "The payload is an enclave's: NitroTPM documents, which carry nitrotpm_pcrs, are another type.",
-        "Verify an instance's NitroTPM document as such; here an enclave's is needed.";
+        "The payload is of the kind that is expected: an enclave's, or an instance's NitroTPM document, which carries nitrotpm_pcrs. Neither is ever taken for the other.",
+        "Verify an instance's NitroTPM document as such, and an enclave's as such.";
     PAYLOAD_CERTIFICATES = "payload.certificates",
         "certificate and 1 to 6 entries of cabundle are there, each of 1 to 1024 bytes.",
         "Have the enclave ask for a new document; this one lost its certificates.";
@@ -99,6 +99,9 @@ rules! {
     PCRS_OTHER = "pcrs.other",
         "All other PCRs that the policy names have the approved values.",
         "Compare with what the enclave measures into these registers at run time.";
+    PCRS_TPM = "pcrs.tpm",
+        "The registers of an instance's TPM that the policy names have the approved values.",
+        "Compare with what the image boots: boot loader, kernel and command line all count.";
     TIME_AGE = "time.age",
         "The document is not older than the policy allows.",
         "Ask the enclave for a new document.";

@@ -15,6 +15,8 @@ use crate::{nitro, snp};
 pub enum Platform {
     /// AWS Nitro enclaves, under AWS's root.
     Nitro,
+    /// An instance with a NitroTPM, not an enclave, under AWS's root.
+    NitroTpm,
     /// AMD SEV-SNP, under AMD's roots.
     SevSnp,
     /// No hardware: documents of the Nitro shape under a throw-away root.
@@ -25,6 +27,7 @@ impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nitro => "AWS Nitro",
+            Self::NitroTpm => "AWS NitroTPM (an instance, not an enclave)",
             Self::SevSnp => "AMD SEV-SNP",
             Self::Simulated => "SIMULATED (no hardware protects anything here)",
         })
@@ -89,6 +92,8 @@ pub struct Check {
 pub enum Claims {
     /// A document of the Nitro shape, simulated ones included.
     Nitro(nitro::Claims),
+    /// A NitroTPM document.
+    NitroTpm(nitro::tpm::Claims),
     /// An SEV-SNP report.
     SevSnp(Box<snp::Claims>),
 }

@@ -36,6 +36,7 @@ pub struct Case {
     bytes: Hook<Vec<u8>>,
     expectations: Hook<Expectations>,
     certificate: Option<Carried>,
+    tpm: bool,
 }
 
 /// How a TLS certificate carries the document.
@@ -145,6 +146,27 @@ impl Case {
         self.certificate = Some(carried);
     }
 
+    /// Makes it an instance's document, and verifies it as such.
+    pub fn of_instance(&mut self) {
+        self.tpm = true;
+        self.on_draft(|draft| {
+            for (key, _) in &mut draft.fields {
+                if *key == Value::Text("pcrs".into()) {
+                    *key = Value::Text("nitrotpm_pcrs".into());
+                }
+            }
+        });
+    }
+
+    /// Verifies it as an instance's.
+    fn verify_instance(self) -> Verdict {
+        let (document, expectations) = self.document();
+        let Expectations { roots, clock, freshness, binding, reference: _ } = expectations;
+        let reference = vec![nitro::tpm::Reference::new("instance", approved(&[4, 5])).unwrap()];
+        let expectations = nitro::tpm::Expectations { roots, clock, freshness, binding, reference };
+        nitro::tpm::verify(&document, &expectations)
+    }
+
     /// Verifies it in its certificate.
     fn verify_carried(mut self, carried: Carried) -> Verdict {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
@@ -176,6 +198,9 @@ impl Case {
 
     /// Verifies it.
     pub fn verify(self) -> Verdict {
+        if self.tpm {
+            return self.verify_instance();
+        }
         if let Some(carried) = self.certificate {
             return self.verify_carried(carried);
         }
