@@ -75,11 +75,17 @@ impl ChainId {
 }
 
 impl Validity {
+    /// Without a beginning or an end.
+    pub(crate) fn always() -> Self {
+        Self { from: i64::MIN, until: i64::MAX }
+    }
+
     /// The time at which all are valid.
     pub(crate) fn of_all(all: impl IntoIterator<Item = Self>) -> Self {
-        let always = Self { from: i64::MIN, until: i64::MAX };
-        all.into_iter()
-            .fold(always, |a, b| Self { from: a.from.max(b.from), until: a.until.min(b.until) })
+        all.into_iter().fold(Self::always(), |a, b| Self {
+            from: a.from.max(b.from),
+            until: a.until.min(b.until),
+        })
     }
 }
 

@@ -17,10 +17,11 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED, EcdsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::UnixTime;
 use serde::Serialize;
 
-use crate::verdict::{Check, Outcome, Platform, Verdict};
+use crate::verdict::{Check, Claims, Outcome, Platform, Verdict};
 
 /// Which claims these are.
 const PROFILE: &str = "tag:github.com,2023:veraison/ear";
+const NONCE: i64 = 10;
 const EAT_PROFILE: i64 = 265;
 const SUBMODS: i64 = 266;
 const STATUS: i64 = 1000;
@@ -43,6 +44,9 @@ pub struct AttestationResult {
     pub build: String,
     /// What the attester is, for people: the platform.
     pub attester: String,
+    /// What the evidence vouches for, if that is of 8 to 64 bytes: so that a result cannot be
+    /// handed on as another attester's.
+    pub nonce: Option<Vec<u8>>,
     /// By which policy.
     pub policy: String,
     /// The worst of the vector.
@@ -104,12 +108,17 @@ impl AttestationResult {
     pub fn of(verdict: &Verdict, now: UnixTime, policy: &str) -> Self {
         let vector = Vector::of(verdict);
         let worst = vector.values().into_iter().map(|(_, value)| tier(value)).max();
-        let denied = if verdict.accepted() { Tier::None } else { Tier::Contraindicated };
+        let denied = match (verdict.accepted(), vector.instance_identity) {
+            (false, _) => Tier::Contraindicated,
+            (true, 0) => Tier::Warning,
+            (true, _) => Tier::None,
+        };
         Self {
             issued_at: now.as_secs(),
             developer: "Cloister".to_owned(),
             build: concat!("cloister-attestation ", env!("CARGO_PKG_VERSION")).to_owned(),
             attester: verdict.platform().to_string(),
+            nonce: vouched_for(verdict),
             policy: policy.to_owned(),
             status: worst.unwrap_or(Tier::None).max(denied),
             vector,
@@ -175,14 +184,16 @@ impl AttestationResult {
             (0.into(), self.developer.as_str().into()),
             (1.into(), self.build.as_str().into()),
         ];
-        let claims = map(vec![
-            (ISSUED_AT.into(), self.issued_at.into()),
+        let nonce = self.nonce.iter().map(|nonce| (NONCE.into(), Value::Bytes(nonce.clone())));
+        let mut entries = vec![(ISSUED_AT.into(), self.issued_at.into())];
+        entries.extend(nonce);
+        entries.extend([
             (EAT_PROFILE.into(), PROFILE.into()),
             (SUBMODS.into(), map(vec![(self.attester.as_str().into(), map(appraisal))])),
             (VERIFIER.into(), map(verifier)),
         ]);
         let mut cwt = Vec::new();
-        ciborium::into_writer(&claims, &mut cwt).expect("a value is written into memory");
+        ciborium::into_writer(&map(entries), &mut cwt).expect("a value is written into memory");
         cwt
     }
 
@@ -205,6 +216,10 @@ impl AttestationResult {
             developer: text(get(verifier, 0)?)?,
             build: text(get(verifier, 1)?)?,
             attester: text(attester)?,
+            nonce: match get(&claims, NONCE) {
+                Some(nonce) => Some(nonce.as_bytes()?.clone()),
+                None => None,
+            },
             policy: text(get(appraisal, POLICY)?)?,
             status: Tier::of_number(get(appraisal, STATUS)?.as_integer()?.try_into().ok()?)?,
             vector: Vector {
@@ -216,6 +231,16 @@ impl AttestationResult {
             },
         })
     }
+}
+
+/// The binding, which in Cloister covers the nonces of all owners.
+fn vouched_for(verdict: &Verdict) -> Option<Vec<u8>> {
+    let bytes = match verdict.claims()? {
+        Claims::Nitro(claims) => claims.user_data.bytes()?,
+        Claims::NitroTpm(claims) => claims.user_data.bytes()?,
+        Claims::SevSnp(claims) => &claims.report_data.0[..],
+    };
+    (8..=64).contains(&bytes.len()).then(|| bytes.to_vec())
 }
 
 /// The value of a claim.
@@ -288,13 +313,22 @@ impl Vector {
         let aspects = [CONFIGURATION, EXECUTABLES, HARDWARE];
         let elsewhere = |check: &&Check| !aspects.iter().any(|aspect| aspect.has(check));
         let identity: Vec<_> = checks.iter().filter(elsewhere).collect();
-        let failed = identity.iter().any(|check| check.outcome == Outcome::Failed);
+        let any = |outcome| identity.iter().any(|check| check.outcome == outcome);
+        let failed = any(Outcome::Failed);
+        let replayed = identity.iter().any(|check| {
+            matches!(check.name, "nonce" | "binding" | "chip") && check.outcome == Outcome::OptedOut
+        });
         let simulated = verdict.platform() == Platform::Simulated;
         let debug = checks.iter().any(|check| {
             matches!(check.name, "debug" | "policy.debug") && check.outcome != Outcome::Passed
         });
         Self {
-            instance_identity: if failed { 97 } else { 2 },
+            instance_identity: match (failed, replayed) {
+                (true, _) => 97,
+                // Somebody's, at some time: of AR4SI's values only that nothing is claimed fits.
+                (false, true) => 0,
+                (false, false) => 2,
+            },
             configuration: CONFIGURATION.value(checks),
             executables: EXECUTABLES.value(checks),
             hardware: if simulated { 97 } else { HARDWARE.value(checks) },

@@ -216,7 +216,13 @@ impl Measurements {
         freshness: Freshness,
         binding: Binding,
     ) -> Verdict {
-        if snp::is_report(evidence) {
+        let parts = self.parts();
+        let claimed = nitro::claimed_root(evidence);
+        if claimed.is_some() && parts.is_empty() {
+            return self.not_approved(Platform::Nitro);
+        }
+        // What is neither is judged as what is approved.
+        if snp::is_report(evidence) || parts.is_empty() {
             let mut references = self.sections.snp.iter().cloned();
             let Some(first) = references.next() else {
                 return self.not_approved(Platform::SevSnp);
@@ -232,11 +238,6 @@ impl Measurements {
             };
             return self.sections.revoked.apply(snp::verify(evidence, &expectations));
         }
-        let parts = self.parts();
-        if parts.is_empty() {
-            return self.not_approved(Platform::Nitro);
-        }
-        let claimed = nitro::claimed_root(evidence);
         let (roots, reference) = parts
             .iter()
             .find(|(roots, _)| claimed.as_ref() == Some(roots.sha256()))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Claims, Rule, Verdict};
+use crate::verdict::{Claims, Outcome, Rule, Verdict};
 use crate::{Hex, nitro, snp};
 
 /// The rule that nothing revoked is relied on.
@@ -65,10 +65,18 @@ impl Revoked {
             Some(Claims::NitroTpm(_)) | None => return verdict,
         };
         let expected = "nothing that is revoked";
-        match found {
-            Some(found) => verdict.with(&REVOKED, false, expected, found),
-            None => verdict.with(&REVOKED, true, expected, expected.to_owned()),
+        if let Some(found) = found {
+            return verdict.with(&REVOKED, Outcome::Failed, expected, &found);
         }
+        let vlek = matches!(
+            verdict.claims(),
+            Some(Claims::SevSnp(claims)) if claims.certified_chip().is_none()
+        );
+        if vlek && !self.chips.is_empty() {
+            let found = "a VLEK, which says nothing about the chip";
+            return verdict.with(&REVOKED, Outcome::OptedOut, expected, found);
+        }
+        verdict.with(&REVOKED, Outcome::Passed, expected, expected)
     }
 
     fn nitro(&self, claims: &nitro::Claims) -> Option<String> {
@@ -82,7 +90,8 @@ impl Revoked {
 
     fn snp(&self, claims: &snp::Claims) -> Option<String> {
         let digest = |what: &str, value: Hex<48>, list: &BTreeSet<Hex<48>>| {
-            list.contains(&value).then(|| format!("{what} {value}"))
+            // Zero is no key at all.
+            (list.contains(&value) && !value.is_zero()).then(|| format!("{what} {value}"))
         };
         digest("measurement", claims.measurement, &self.images)
             .or_else(|| digest("identity key", claims.id_key_digest, &self.signers))

@@ -4,7 +4,7 @@ mod common;
 mod snp_common;
 
 use cloister_attestation::snp::Allowance;
-use cloister_attestation::{AttestationResult, EarError, Tier};
+use cloister_attestation::{AttestationResult, EarError, Freshness, Tier};
 use common::NOW;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -54,8 +54,8 @@ fn the_claims_have_the_numbers_of_the_drafts() {
         .iter()
         .map(|(key, _)| key.as_integer().unwrap().try_into().unwrap())
         .collect();
-    assert_eq!(keys, [6, 265, 266, 1004]);
-    let appraisal = &claims.as_map().unwrap()[2].1.as_map().unwrap()[0].1;
+    assert_eq!(keys, [6, 10, 265, 266, 1004]);
+    let appraisal = &claims.as_map().unwrap()[3].1.as_map().unwrap()[0].1;
     let keys: Vec<i64> = appraisal
         .as_map()
         .unwrap()
@@ -90,6 +90,8 @@ fn each_aspect_follows_its_rules() {
     assert_eq!((allowed.configuration, allowed.runtime_opaque), (32, 96));
     let forged = vector(&|c| c.on_signed(|s| s.report[0x50] ^= 1));
     assert_eq!((forged.instance_identity, forged.executables, forged.hardware), (99, 0, 0));
+    let replayed = vector(&|c| c.on_expectations(|e| e.freshness = Freshness::AcceptAnyNonce));
+    assert_eq!(replayed.instance_identity, 0);
     let other = vector(&|c| c.report(0x1a0, &[0xc6]));
     assert_eq!(other.instance_identity, 97);
 }

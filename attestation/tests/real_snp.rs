@@ -66,7 +66,7 @@ impl Fact {
         let mut guest =
             Guest::new(&self.dir, self.measurement, [(self.product(), LeastTcb::default())]);
         guest.vmpl = self.vmpl;
-        guest.allow = [Allowance::AnyTcb, Allowance::Milan].into();
+        guest.allow = [Allowance::AnyTcb, Allowance::Milan, Allowance::AnyProvider].into();
         guest
     }
 }
@@ -126,7 +126,7 @@ fn mutations(fact: &Fact) -> Vec<(&'static str, &'static str, Verdict)> {
     let foreign = Product::ALL.into_iter().find(|one| *one != fact.product()).unwrap();
     let mut mutations = vec![
         ("1183 bytes", "evidence.size", bytes(&|r| r.truncate(1183))),
-        ("1185 bytes", "evidence.size", bytes(&|r| r.push(0))),
+        ("1185 bytes", "evidence.table", bytes(&|r| r.push(0))),
         ("a byte in the padding of r", "report.signature-form", bytes(&|r| r[0x2a0 + 71] = 1)),
         ("a byte in the padding of s", "report.signature-form", bytes(&|r| r[0x2a0 + 143] = 1)),
         ("a byte after the signature", "report.signature-form", bytes(&|r| r[0x330] = 1)),
@@ -218,7 +218,7 @@ fn negatives_are_refused_for_their_own_reason() {
     let facts = facts("snp/reports/milan_v3_microsoft");
     let fact = facts.first().unwrap();
     let damaged = read("snp/negative/lit_guest_report_bad_sig.bin");
-    for (report, rule) in [(&damaged[..], "evidence.size"), (&damaged[..1184], "report.signature")]
+    for (report, rule) in [(&damaged[..], "evidence.table"), (&damaged[..1184], "report.signature")]
     {
         let verdict = snp::verify(report, &fact.expectations());
         let failed: Vec<_> = verdict.failed().map(|check| check.name).collect();
@@ -259,7 +259,8 @@ fn azures_wrapping_is_verified_with_its_runtime_claims() {
             roots: Roots::amd(),
             collateral,
             now: now(),
-            freshness: Freshness::WithinBinding,
+            // The paravisor asked for it at boot; no nonce can be in it.
+            freshness: Freshness::AcceptAnyNonce,
             binding: Binding::Exactly(blob[32 + 0x50..32 + 0x90].try_into().unwrap()),
             reference: values(Guest { allow, ..guest }),
         };

@@ -17,8 +17,8 @@ type Mutation = (&'static str, &'static str, fn(&mut Case));
 const MUTATIONS: &[Mutation] = &[
     ("no bytes", "evidence.size", |c| c.on_signed(|s| s.report.clear())),
     ("1183 bytes", "evidence.size", |c| c.on_signed(|s| { s.report.pop(); })),
-    ("1185 bytes", "evidence.size", |c| c.on_signed(|s| s.report.push(0))),
-    ("the firmware's response around the report", "evidence.size", |c| c.on_signed(|s| { s.report.splice(0..0, [0; 32]); })),
+    ("1185 bytes", "evidence.table", |c| c.on_signed(|s| s.report.push(0))),
+    ("the firmware's response around the report", "evidence.size", |c| c.on_signed(|s| { s.report.splice(0..0, [[0, 0, 0, 0, 0xa0, 4, 0, 0], [0; 8], [0; 8], [0; 8]].concat()); })),
 
     ("a table with an entry outside of it", "evidence.table", |c| { c.with_table(); c.on_signed(|s| s.report[1184 + 20..1184 + 24].fill(0xff)); }),
     ("a table without an end", "evidence.table", |c| { c.with_table(); c.on_signed(|s| s.report.truncate(1184 + 24)); }),
@@ -72,6 +72,9 @@ const MUTATIONS: &[Mutation] = &[
     ("a leaf whose signature was changed", "chain.path", |c| c.on_signed(|s| *s.leaf.last_mut().unwrap() ^= 1)),
 
     ("a revoked intermediate", "chain.crl", |c| { c.with_list(); c.on_plan(|p| p.revocation_list.revoked.push(vec![1, 0, 1])); }),
+    ("a revoked root", "chain.crl", |c| { c.with_list(); c.on_plan(|p| p.revocation_list.revoked.push(vec![1, 0, 0])); }),
+    ("a revoked intermediate on a list that has ended", "chain.crl", |c| { c.with_list(); c.on_plan(|p| { p.revocation_list.revoked.push(vec![1, 0, 1]); p.revocation_list.validity[1] = "251231235959Z"; }); c.on_expectations(|e| { e.collateral.add(&Case::current_list()).unwrap(); }); }),
+    ("a revocation list of the future", "chain.crl", |c| { c.with_list(); c.on_plan(|p| p.revocation_list.validity[0] = "260102000000Z"); }),
     ("a revocation list that was due", "chain.crl", |c| { c.with_list(); c.on_plan(|p| p.revocation_list.validity[1] = "251231235959Z"); }),
     ("a revocation list by another key", "chain.crl", |c| { c.with_list(); c.on_plan(|p| p.revocation_list.signer = Authority::Intermediate); }),
 
@@ -102,6 +105,7 @@ const MUTATIONS: &[Mutation] = &[
 
     ("a leaf without product", "leaf.extensions", |c| c.extension(&[2], None)),
     ("a leaf for an unknown product", "leaf.extensions", |c| c.extension(&[2], Some(&[0x16, 4, b'R', b'o', b'm', b'e']))),
+    ("a leaf with microcode twice", "leaf.extensions", |c| c.on_plan(|p| p.leaf.extensions.push((vec![3, 8], vec![2, 1, 84])))),
     ("a leaf without microcode", "leaf.extensions", |c| c.extension(&[3, 8], None)),
     ("a leaf with a TCB in text", "leaf.extensions", |c| c.extension(&[3, 3], Some(&[0x16, 1, 23]))),
     ("a leaf with a negative TCB", "leaf.extensions", |c| c.extension(&[3, 3], Some(&[2, 1, 0xff]))),
@@ -120,16 +124,20 @@ const MUTATIONS: &[Mutation] = &[
     ("a product that is not approved", "product.allowed", |c| c.on_guest(|g| g.products = [(Product::Turin, LeastTcb { reported: Some(Tcb { fmc: Some(0), ..TCB }), ..LeastTcb::default() })].into())),
     ("Milan, which is on the deny-list", "product.allowed", |c| c.on_milan()),
 
+    ("no revocation list where one is required", "chain.crl-required", |c| c.require(Feature::RevocationList)),
+
     ("another chip", "chip", |c| c.report(0x1a0, &[0xc6])),
     ("a chip id that only begins right", "chip", |c| c.report(0x1df, &[0])),
     ("a masked chip id", "chip", |c| c.report(0x1a0, &[0; 64])),
-    ("a chip id under a VLEK", "chip", |c| { c.on_plan(|p| { p.under_vlek(); p.set(0x1a0, &[1]); }); }),
+    ("a chip id under a VLEK", "chip", |c| { c.allow(Allowance::AnyProvider); c.on_plan(|p| { p.under_vlek(); p.set(0x1a0, &[1]); }); }),
 
     ("a chip that is not listed", "chip.allowed", |c| c.on_guest(|g| { g.chips.insert(Hex([1; 64])); })),
     ("a revoked chip", "chip.allowed", |c| c.on_guest(|g| { g.revoked_chips.insert(Hex([0xc5; 64])); })),
     ("a revoked chip that is listed", "chip.allowed", |c| c.on_guest(|g| { g.chips.insert(Hex([0xc5; 64])); g.revoked_chips.insert(Hex([0xc5; 64])); })),
-    ("a VLEK where chips are listed", "chip.allowed", |c| { c.on_plan(Plan::under_vlek); c.on_guest(|g| { g.chips.insert(Hex([0xc5; 64])); }); }),
+    ("a VLEK where chips are listed", "chip.allowed", |c| { c.allow(Allowance::AnyProvider); c.on_plan(Plan::under_vlek); c.on_guest(|g| { g.chips.insert(Hex([0xc5; 64])); }); }),
 
+    ("a VLEK of a provider that nobody named", "provider", |c| c.on_plan(Plan::under_vlek)),
+    ("a VCEK where a provider is named", "provider", |c| c.on_guest(|g| g.provider = Some("a cloud".into()))),
     ("another provider", "provider", |c| { c.on_plan(Plan::under_vlek); c.on_guest(|g| g.provider = Some("another".into())); }),
 
     ("firmware updated since the certificate", "tcb.certificate", |c| c.extension(&[3, 8], Some(&[2, 1, 83]))),
@@ -194,6 +202,9 @@ const MUTATIONS: &[Mutation] = &[
     ("a nonce, which reports have no field for", "nonce", |c| c.on_expectations(|e| e.freshness = Freshness::Nonce(Nonce::new([1; 32]).unwrap()))),
     ("a nonce within a binding that is not compared", "nonce", |c| c.on_expectations(|e| e.binding = Binding::AcceptAnyBinding)),
 
+    ("a nonce that a report made at boot cannot cover", "nonce", |c| { c.wrapped(); c.on_expectations(|e| e.freshness = Freshness::WithinBinding); }),
+
+    ("a binding of no bytes", "binding", |c| { c.report(0x050, &[0; 64]); c.on_expectations(|e| e.binding = Binding::UserData(Vec::new())); }),
     ("another binding", "binding", |c| c.on_expectations(|e| e.binding = Binding::Exactly([9; 64]))),
     ("a binding that only begins right", "binding", |c| c.on_expectations(|e| e.binding = Binding::UserData(BINDING[..63].to_vec()))),
     ("a binding longer than any", "binding", |c| c.on_expectations(|e| e.binding = Binding::UserData(vec![7; 65]))),
@@ -228,7 +239,8 @@ const VARIATIONS: &[Variation] = &[
     ("without a fault", &[], |_| {}),
     ("version 2", &[], |c| { c.report(0, &[2]); c.report(0x188, &[0; 3]); }),
     ("version 5 with mitigations", &[], |c| { c.report(0, &[5]); c.report(0x1f8, &[3]); c.report(0x200, &[7]); c.on_guest(|g| g.mitigations = 3); }),
-    ("a VLEK", &[], |c| c.on_plan(Plan::under_vlek)),
+    ("a VLEK of any provider with an allowance", &["provider"], |c| { c.allow(Allowance::AnyProvider); c.on_plan(Plan::under_vlek); }),
+    ("a current revocation list where one is required", &[], |c| { c.require(Feature::RevocationList); c.with_list(); }),
     ("a VLEK of the named provider", &[], |c| { c.on_plan(Plan::under_vlek); c.on_guest(|g| g.provider = Some("a cloud".into())); }),
     ("Turin", &[], |c| c.on_turin()),
     ("reported below committed below current", &[], |c| { c.report(0x1e7, &[85]); c.report(0x03f, &[86]); }),
@@ -242,7 +254,7 @@ const VARIATIONS: &[Variation] = &[
     }),
     ("a short binding with zeros after it", &[], |c| { c.report(0x050, &[[7; 32], [0; 32]].concat()); c.on_expectations(|e| e.binding = Binding::UserData(vec![7; 32])); }),
     ("an extended report, and no other collateral", &[], |c| { c.with_table(); c.on_expectations(|e| e.collateral = snp::Collateral::new()); }),
-    ("Azure's wrapping", &[], |c| c.wrapped()),
+    ("Azure's wrapping", &["nonce"], Case::wrapped),
     ("Milan with an allowance", &["product.allowed"], |c| { c.on_milan(); c.allow(Allowance::Milan); }),
     ("DEBUG with an allowance", &["policy.debug"], |c| { c.report(0x00a, &[0x0b]); c.allow(Allowance::Debug); }),
     ("a migration agent with an allowance", &["policy.migration"], |c| { c.report(0x00a, &[0x07]); c.report(0x160, &[1; 32]); c.allow(Allowance::Migration); }),
@@ -304,7 +316,7 @@ fn a_chain_that_was_verified_before_is_checked_for_everything_but_its_signatures
     expectations.now = at(1_796_083_200 + 86_400);
     assert_eq!(verify(&signed.report, &expectations), ["chain.crl"]);
     expectations.now = at(1_956_528_000 + 1);
-    assert_eq!(verify(&signed.report, &expectations), ["chain.path"]);
+    assert_eq!(verify(&signed.report, &expectations), ["chain.path", "chain.crl"]);
     expectations.now = at(snp_common::NOW);
     // The same leaf under a root that is not pinned any more.
     expectations.roots = Roots::amd();
@@ -312,27 +324,65 @@ fn a_chain_that_was_verified_before_is_checked_for_everything_but_its_signatures
 }
 
 #[test]
-fn of_several_leaves_the_one_for_chip_and_firmware_is_taken() {
-    let (signed, mut expectations) = Case::new().signed();
-    for other in [Case::leaf_for_chip(1), Case::other_leaf(), Case::leaf_for_chip(2)] {
-        expectations.collateral.add(&other).unwrap();
+fn a_list_that_only_looks_like_the_roots_says_nothing() {
+    let opted_out = |change: fn(&mut Plan)| {
+        let mut case = Case::new();
+        case.with_list();
+        case.on_plan(change);
+        let verdict = case.verify();
+        assert!(verdict.accepted(), "{verdict}");
+        verdict.opted_out().any(|check| check.name == "chain.crl")
+    };
+    assert!(!opted_out(|_| {}));
+    assert!(opted_out(|plan| plan.revocation_list.organization = Some("Anybody")));
+    assert!(opted_out(|plan| plan.revocation_list.issuer = "ARK-Turin".to_owned()));
+}
+
+#[test]
+fn of_several_lists_any_revokes_and_the_latest_counts() {
+    let mut plan = Plan::new(&BINDING, &snp_common::MEASUREMENT);
+    plan.revocation_list.validity[1] = "251231235959Z";
+    let ended = plan.sign().revocation_list;
+    for current_first in [true, false] {
+        let (signed, mut expectations) = Case::new().signed();
+        let mut lists = [signed.revocation_list.clone(), ended.clone()];
+        if !current_first {
+            lists.reverse();
+        }
+        for list in &lists {
+            expectations.collateral.add(list).unwrap();
+        }
+        assert!(snp::verify(&signed.report, &expectations).accepted(), "{current_first}");
     }
-    // The other leaf is for the same chip and firmware, with another key: the last one with the
-    // best fit is taken, so it is added first here.
-    let mut collateral = snp::Collateral::new();
-    for der in [
-        &Case::leaf_for_chip(1),
-        &Case::leaf_for_chip(2),
-        &signed.leaf,
-        &signed.intermediate,
-        &signed.root,
-    ] {
-        collateral.add(der).unwrap();
+}
+
+#[test]
+fn of_several_certificates_of_a_name_those_that_fit_are_taken() {
+    let (signed, expectations) = Case::new().signed();
+    let Signed { root, intermediate, leaf, report, .. } = signed;
+    // Of the same chip and firmware with another key, of other chips, of another root.
+    let others =
+        [Case::other_leaf(), Case::leaf_for_chip(1), Case::leaf_for_chip(2), Case::other_root()];
+    let verify = |ders: &[&Vec<u8>], report: &[u8]| {
+        let mut expectations = expectations.clone();
+        expectations.collateral = snp::Collateral::new();
+        for der in ders {
+            expectations.collateral.add(der).unwrap();
+        }
+        snp::verify(report, &expectations)
+    };
+    let right = [&leaf, &intermediate, &root];
+    let others: Vec<_> = others.iter().collect();
+    for ders in [[&right[..], &others].concat(), [&others[..], &right].concat()] {
+        let verdict = verify(&ders, &report);
+        assert!(verdict.accepted(), "{verdict}");
     }
-    collateral.add(&Case::leaf_for_chip(3)).unwrap();
-    expectations.collateral = collateral;
-    let verdict = snp::verify(&signed.report, &expectations);
-    assert!(verdict.accepted(), "{verdict}");
+    // After a renewal: the certificate that has ended, of the same key, comes first.
+    let mut plan = Plan::new(&BINDING, &snp_common::MEASUREMENT);
+    let renewed = plan.sign_twice(|plan| plan.leaf.validity[1] = "251231235959Z");
+    let [current, ended] = renewed;
+    let ders = [&ended.leaf, &current.leaf, &intermediate, &root];
+    assert!(verify(&ders, &current.report).accepted());
 }
 
 #[test]
@@ -391,8 +441,14 @@ fn any_of_several_approved_guests_will_do_but_only_as_a_whole() {
     // The digest of the one and the level of the other are not enough.
     expectations.reference = values(snp::Guest { vmpl: 0, ..other }, strict);
     assert!(!snp::verify(&signed.report, &expectations).accepted());
-    // The first of two that fail equally.
-    assert_eq!(at(0).as_secs(), 0);
+    // The guest that it is is named, however wrong its host is.
+    let wrong_host =
+        snp::Guest { vmpl: 2, minimum_firmware: Some(Version([9, 0, 0])), ..Case::guest() };
+    expectations.reference =
+        values(snp::Guest { measurement: Hex([1; 48]), ..Case::guest() }, wrong_host);
+    let verdict = snp::verify(&signed.report, &expectations);
+    let failed: Vec<_> = verdict.failed().map(|check| check.name).collect();
+    assert_eq!(failed, ["firmware", "vmpl"]);
 }
 
 #[test]
@@ -411,4 +467,9 @@ fn reference_values_that_would_accept_too_much_are_refused() {
         "[reference-tcb"
     );
     assert_eq!(code(&|g| g.minimum_svn = Some(1)), "[reference-identity");
+    assert_eq!(code(&|g| g.id_key = Some(Hex([0; 48]))), "[reference-key");
+    let with_fmc = LeastTcb { reported: Some(Tcb { fmc: Some(1), ..TCB }), ..LeastTcb::default() };
+    assert_eq!(code(&|g| g.products = [(Product::Genoa, with_fmc)].into()), "[reference-fmc");
+    let without = LeastTcb { reported: Some(TCB), ..LeastTcb::default() };
+    assert_eq!(code(&|g| g.products = [(Product::Turin, without)].into()), "[reference-fmc");
 }

@@ -216,6 +216,7 @@ fn user_data(claims: &Claims, binding: &Binding, checks: &mut Checks) {
             return;
         }
     };
-    let holds = claims.user_data.bytes() == Some(expected);
+    // Nothing is vouched for by no bytes.
+    let holds = !expected.is_empty() && claims.user_data.bytes() == Some(expected);
     checks.judge(&rules::BINDING, holds, text::bytes(expected), found);
 }

@@ -1,4 +1,4 @@
-//! NitroTPM documents: what an instance, not an enclave, says of itself.
+//! `NitroTPM` documents: what an instance, not an enclave, says of itself.
 //!
 //! Their envelope, chain and root are those of enclaves' documents, their registers are a
 //! TPM's and in a field of their own, `nitrotpm_pcrs`. An instance's operator can log into it;
@@ -13,7 +13,7 @@ use super::{Optional, PcrIndex, Pcrs, ReferenceError, Roots, chain, interpret, r
 use crate::verdict::{self, Checks, Stop};
 use crate::{Binding, Cache, Clock, Freshness, Platform, Verdict, text};
 
-/// Everything that a verifier expects of a NitroTPM document. There is no default for any part.
+/// Everything that a verifier expects of a `NitroTPM` document. There is no default for any part.
 #[derive(Clone, Debug)]
 pub struct Expectations {
     /// Whose root is trusted.
@@ -36,7 +36,7 @@ pub struct Reference {
     pcrs: Pcrs,
 }
 
-/// The fields of a NitroTPM document, interpreted.
+/// The fields of a `NitroTPM` document, interpreted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Claims {
@@ -79,7 +79,7 @@ impl Reference {
     }
 }
 
-/// Verifies a NitroTPM document. An enclave's is refused, as this type is by
+/// Verifies a `NitroTPM` document. An enclave's is refused, as this type is by
 /// [`nitro::verify`](super::verify).
 pub fn verify(evidence: &[u8], expectations: &Expectations) -> Verdict {
     let mut checks = Checks::default();

@@ -1,23 +1,14 @@
 //! The chain of certificates from a pinned root (ARK) over AMD's signing key (ASK, or ASVK for
 //! a VLEK) to the key that signed the report.
 
-use ring::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
-use rustls_pki_types::{
-    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm,
-    UnixTime, alg_id,
-};
-use webpki::{
-    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, ExpirationPolicy,
-    RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy,
-    anchor_from_trusted_cert,
-};
-use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, anchor_from_trusted_cert};
 
-use super::collateral::{Collateral, Path};
+use super::collateral::Collateral;
+use super::path::Path;
 use super::report::{Report, SigningKey};
 use super::roots::{Roots, fingerprint};
-use super::{Product, rules};
+use super::{Product, pss, revocation, rules};
 use crate::cache::{Cache, ChainId, Validity};
 use crate::certificate::{AnyPurpose, Certificate, Leaf, reason};
 use crate::verdict::{Checks, Stop};
@@ -29,52 +20,80 @@ pub(super) struct Chain<'a> {
     pub(super) leaf_der: &'a [u8],
     pub(super) leaf: Leaf,
     pub(super) root_sha256: [u8; 32],
+    /// Whether a revocation list showed that none is revoked.
+    pub(super) unrevoked: bool,
 }
 
 /// Finds the chain of the key that signed, and checks it.
 pub(super) fn verify<'a>(
     report: Report<'_>,
+    signature: &[u8; 96],
     collateral: &'a Collateral,
-    roots: &Roots,
-    now: UnixTime,
+    expected: (&Roots, UnixTime),
     cache: &mut Cache,
     checks: &mut Checks,
 ) -> Result<Chain<'a>, Stop> {
-    let path = collateral.path(report);
-    let (leaf, intermediate, root) = complete(&path, report.signing_key(), checks)?;
-    let (product, root_sha256) = pinned(&path, root, roots, checks)?;
+    let (roots, now) = expected;
+    let path = Path::find(report, signature, collateral, roots, now);
     let kind = report.signing_key();
+    let (leaf, intermediate, root) = complete(&path, kind, checks)?;
+    let (product, root_sha256) = pinned(&path, root, roots, checks)?;
+    let right = path.has_intermediate(kind, product);
     checks.judge(
         &rules::CHAIN_KIND,
-        path.has_intermediate(kind, product),
+        right,
         format!("the intermediate of a {} for {product}", key_name(kind)),
-        if path.has_intermediate(kind, product) { "this one" } else { "another one" },
+        if right { "this one" } else { "another one" },
     );
     root_itself(root, now, checks);
-    let lists: Vec<_> = collateral.lists_of(root).collect();
-    let known = ChainId::of("snp", [leaf, intermediate, root].into_iter().chain(lists.clone()));
-    if cache.knows(&known, now) {
-        checks.pass(&rules::CHAIN_PATH, PATH, "a path that was verified before");
-        if !lists.is_empty() {
-            checks.pass(&rules::CHAIN_CRL, UNREVOKED, "none of them is revoked");
-        }
-    } else if valid_path([leaf, intermediate, root], &lists, now, checks) {
-        remember([leaf, intermediate, root], &lists, known, cache);
-    }
-    if lists.is_empty() {
-        checks.opt_out(&rules::CHAIN_CRL, UNREVOKED, "no revocation list in the collateral");
-    }
     let usage = Certificate::parse(intermediate).is_some_and(|one| one.may_sign_certificates);
     let found = if usage { "certificate signing" } else { "no permission to sign certificates" };
     checks.judge(&rules::CHAIN_USAGE, usage, "certificate signing", found);
+    let unrevoked = signatures([leaf, intermediate, root], collateral, now, cache, checks);
 
     match Certificate::parse(leaf).and_then(Certificate::into_leaf) {
         Some(key) => {
             checks.pass(&rules::LEAF_KEY, "a key on P-384", "a key on P-384");
-            Ok(Chain { product, leaf_der: leaf, leaf: key, root_sha256 })
+            Ok(Chain { product, leaf_der: leaf, leaf: key, root_sha256, unrevoked })
         }
         None => Err(checks.stop(&rules::LEAF_KEY, "a key on P-384", "another key")),
     }
+}
+
+/// The signatures of certificates and revocation lists, unless they were verified before. Says
+/// whether a list showed that none is revoked.
+fn signatures(
+    chain: [&[u8]; 3],
+    collateral: &Collateral,
+    now: UnixTime,
+    cache: &mut Cache,
+    checks: &mut Checks,
+) -> bool {
+    let [_, intermediate, root] = chain;
+    let lists = revocation::lists_of(root, collateral.lists());
+    let id = ChainId::of("snp", chain.into_iter().chain(lists.iter().copied()));
+    if cache.knows(&id, now) {
+        checks.pass(&rules::CHAIN_PATH, PATH, "a path that was verified before");
+        if lists.is_empty() {
+            revocation::none(checks);
+        } else {
+            revocation::known(checks);
+        }
+        return !lists.is_empty();
+    }
+    let valid = valid_path(chain, now, checks);
+    let until = if lists.is_empty() {
+        revocation::none(checks);
+        Some(Validity::always())
+    } else {
+        revocation::check(&lists, root, intermediate, now, checks)
+    };
+    let parsed = chain.iter().map(|der| Certificate::parse(der));
+    if let (true, Some(until), Some(parsed)) = (valid, until, parsed.collect::<Option<Vec<_>>>()) {
+        let all = parsed.iter().map(Certificate::validity).chain([until]);
+        cache.remember(id, Validity::of_all(all));
+    }
+    until.is_some() && !lists.is_empty()
 }
 
 /// What AMD calls a key.
@@ -160,102 +179,30 @@ fn root_itself(root: &[u8], now: UnixTime, checks: &mut Checks) {
 }
 
 const PATH: &str = "a valid path from the root to the leaf";
-const UNREVOKED: &str = "a current revocation list of the root that has none of them";
 
-/// RFC 5280 path validation by webpki, of leaf, intermediate and root. Says whether the path is
-/// valid and, if there are revocation lists of the root, unrevoked.
-fn valid_path(chain: [&[u8]; 3], lists: &[&[u8]], now: UnixTime, checks: &mut Checks) -> bool {
+/// RFC 5280 path validation by webpki, of leaf, intermediate and root.
+fn valid_path(chain: [&[u8]; 3], now: UnixTime, checks: &mut Checks) -> bool {
     let [leaf, intermediate, root] = chain.map(CertificateDer::from);
     let intermediates = [intermediate];
-    let validate = |revocation: Option<RevocationOptions<'_>>| {
+    let validate = || {
         let anchors = [anchor_from_trusted_cert(&root)?];
         let leaf = EndEntityCert::try_from(&leaf)?;
         leaf.verify_for_usage(
-            ALGORITHMS,
+            pss::ALGORITHMS,
             &anchors,
             &intermediates,
             now,
             AnyPurpose,
-            revocation,
+            None,
             None,
         )
         .map(drop)
     };
-    if let Err(error) = validate(None) {
-        checks.judge(&rules::CHAIN_PATH, false, PATH, reason(&error));
-        return false;
-    }
-    checks.pass(&rules::CHAIN_PATH, PATH, "a valid path over 3 certificates");
-    if lists.is_empty() {
-        return true;
-    }
-    let unrevoked = || {
-        let lists: Vec<CertRevocationList<'_>> = lists
-            .iter()
-            .map(|der| BorrowedCertRevocationList::from_der(der).map(CertRevocationList::from))
-            .collect::<Result<_, _>>()?;
-        let lists: Vec<_> = lists.iter().collect();
-        // It fails only without any list.
-        let Ok(options) = RevocationOptionsBuilder::new(&lists) else { return Ok(()) };
-        let options = options
-            .with_depth(RevocationCheckDepth::Chain)
-            .with_status_policy(UnknownStatusPolicy::Allow)
-            .with_expiration_policy(ExpirationPolicy::Enforce);
-        validate(Some(options.build()))
-    };
-    match unrevoked() {
+    match validate() {
         Ok(()) => {
-            checks.pass(&rules::CHAIN_CRL, UNREVOKED, "none of them is revoked");
+            checks.pass(&rules::CHAIN_PATH, PATH, "a valid path over 3 certificates");
             true
         }
-        Err(error) => checks.judge(&rules::CHAIN_CRL, false, UNREVOKED, reason(&error)),
-    }
-}
-
-/// Remembers a valid path while all of it is valid and no revocation list is due.
-fn remember(chain: [&[u8]; 3], lists: &[&[u8]], known: ChainId, cache: &mut Cache) {
-    let certificates = chain.iter().map(|der| Some(Certificate::parse(der)?.validity()));
-    let lists = lists.iter().map(|der| {
-        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
-        let until = list.next_update()?.timestamp();
-        Some(Validity { from: i64::MIN, until })
-    });
-    if let Some(all) = certificates.chain(lists).collect::<Option<Vec<_>>>() {
-        cache.remember(known, Validity::of_all(all));
-    }
-}
-
-/// RSA-PSS with SHA-384 as AMD encodes it: in the certificates of keys that sign certificates
-/// with an explicit trailer field, which is the default and by DER's rules left out.
-const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] =
-    &[&ExplicitTrailer, webpki::ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY];
-
-#[derive(Debug)]
-struct ExplicitTrailer;
-
-impl SignatureVerificationAlgorithm for ExplicitTrailer {
-    fn verify_signature(
-        &self,
-        public_key: &[u8],
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), InvalidSignature> {
-        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, public_key)
-            .verify(message, signature)
-            .map_err(|_| InvalidSignature)
-    }
-
-    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
-        alg_id::RSA_ENCRYPTION
-    }
-
-    fn signature_alg_id(&self) -> AlgorithmIdentifier {
-        AlgorithmIdentifier::from_slice(&[
-            0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x39, 0xa0,
-            0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02,
-            0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
-            0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04,
-            0x02, 0x02, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30, 0xa3, 0x03, 0x02, 0x01, 0x01,
-        ])
+        Err(error) => checks.judge(&rules::CHAIN_PATH, false, PATH, reason(&error)),
     }
 }

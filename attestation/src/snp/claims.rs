@@ -70,6 +70,8 @@ pub struct Claims {
     pub certificate_not_after: u64,
     /// SHA-256 of the root certificate that all this rests on.
     pub root_sha256: Hex<32>,
+    /// Whether a revocation list showed that root and intermediate are not revoked.
+    pub unrevoked: bool,
     /// What Azure's paravisor wrapped around the report, as the text it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_claims: Option<String>,
@@ -177,6 +179,7 @@ impl Claims {
                 .map(|(launch, current)| Mitigations { launch, current }),
             certificate_not_after: chain.leaf.not_after,
             root_sha256: Hex(chain.root_sha256),
+            unrevoked: chain.unrevoked,
             runtime_claims: None,
         }
     }

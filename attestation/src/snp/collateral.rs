@@ -7,8 +7,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::leaf::{self, Endorsed};
-use super::report::{Report, SigningKey};
-use super::{Product, TableError, Tcb, limits, table};
+use super::{TableError, limits, table};
 use crate::certificate::common_name;
 
 /// What was collected to verify reports with, in any order and number. Nothing in it is
@@ -21,10 +20,10 @@ pub struct Collateral {
 
 /// A certificate, and what it calls itself and its issuer.
 #[derive(Clone, Debug)]
-struct Stored {
-    der: Vec<u8>,
-    subject: String,
-    issuer: String,
+pub(super) struct Stored {
+    pub(super) der: Vec<u8>,
+    pub(super) subject: String,
+    pub(super) issuer: String,
 }
 
 /// What one certificate or revocation list says of itself.
@@ -44,14 +43,6 @@ pub struct Entry<'a> {
     pub until: u64,
     /// Whether its issuer is here, too; roots issue themselves.
     pub complete: bool,
-}
-
-/// The certificates that lead to one report's key, as found.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Path<'a> {
-    pub(super) leaf: Option<&'a [u8]>,
-    pub(super) intermediate: Option<&'a [u8]>,
-    pub(super) root: Option<&'a [u8]>,
 }
 
 /// Why bytes are no collateral.
@@ -74,7 +65,9 @@ pub enum CollateralError {
         most: usize,
     },
     /// Too many.
-    #[error("[collateral-many] more than 4096 certificates: keep those of the chips you verify")]
+    #[error(
+        "[collateral-many] more than 4096 certificates or 64 revocation lists: keep those that you need"
+    )]
     Many,
     /// A certificate table that is damaged.
     #[error(transparent)]
@@ -95,14 +88,16 @@ impl Collateral {
     ///
     /// [`CollateralError`]; what came before the error in the same file is kept.
     pub fn add(&mut self, bytes: &[u8]) -> Result<usize, CollateralError> {
-        if table::is_table(bytes) {
-            let mut count = 0;
-            for (_, certificate) in table::entries(bytes)? {
-                count += self.add_encoded(certificate)?;
-            }
-            return Ok(count);
+        if table::is_table(bytes) { self.add_table(bytes) } else { self.add_encoded(bytes) }
+    }
+
+    /// Takes a certificate table, which may be empty or begin with an unknown kind.
+    pub(super) fn add_table(&mut self, bytes: &[u8]) -> Result<usize, CollateralError> {
+        let mut count = 0;
+        for (_, certificate) in table::entries(bytes)? {
+            count += self.add_encoded(certificate)?;
         }
-        self.add_encoded(bytes)
+        Ok(count)
     }
 
     fn add_encoded(&mut self, bytes: &[u8]) -> Result<usize, CollateralError> {
@@ -141,7 +136,12 @@ impl Collateral {
                 let what = "a revocation list";
                 return Err(CollateralError::Size { what, found: der.len(), most: limits::CRL });
             }
-            self.revocation_lists.push(der.to_vec());
+            if self.revocation_lists.len() == limits::CRLS {
+                return Err(CollateralError::Many);
+            }
+            if self.revocation_lists.iter().all(|known| known != der) {
+                self.revocation_lists.push(der.to_vec());
+            }
             return Ok(());
         }
         Err(CollateralError::Format)
@@ -181,35 +181,19 @@ impl Collateral {
         entries
     }
 
-    /// The revocation lists whose issuer has the name of this root.
-    pub(super) fn lists_of(&self, root: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let root = parse_x509_certificate(root).ok();
-        let name = root.and_then(|(_, root)| Some(common_name(root.subject())?.to_owned()));
-        self.revocation_lists.iter().map(Vec::as_slice).filter(move |der| {
-            CertificateRevocationList::from_der(der)
-                .is_ok_and(|(_, list)| common_name(list.issuer()) == name.as_deref())
-        })
+    /// All certificates.
+    pub(super) fn stored(&self) -> &[Stored] {
+        &self.certificates
     }
 
-    /// The path to the key that a report says has signed it: of several leaves the one for
-    /// this chip and this firmware, else one of the same kind, else any.
-    pub(super) fn path(&self, report: Report<'_>) -> Path<'_> {
-        let leaves = self.certificates.iter().filter(|one| leaf::kind(&one.subject).is_some());
-        let leaf = leaves.max_by_key(|one| {
-            let kind = leaf::kind(&one.subject);
-            let same_kind = kind == Some(report.signing_key());
-            (same_kind, same_kind && Endorsed::read(&one.der).is_ok_and(|it| fits(&it, report)))
-        });
-        let issuer = |of: Option<&Stored>| {
-            of.and_then(|of| self.certificates.iter().find(|one| one.subject == of.issuer))
-        };
-        let intermediate = issuer(leaf);
-        let root = issuer(intermediate);
-        Path {
-            leaf: leaf.map(|one| &one.der[..]),
-            intermediate: intermediate.map(|one| &one.der[..]),
-            root: root.map(|one| &one.der[..]),
-        }
+    /// All certificates of a subject's name, in their order.
+    pub(super) fn of_subject(&self, name: &str) -> Vec<&Stored> {
+        self.certificates.iter().filter(|one| one.subject == name).collect()
+    }
+
+    /// All revocation lists.
+    pub(super) fn lists(&self) -> &[Vec<u8>] {
+        &self.revocation_lists
     }
 }
 
@@ -239,36 +223,4 @@ impl Stored {
 /// Seconds since 1970, none before it.
 fn seconds(at: i64) -> u64 {
     u64::try_from(at).unwrap_or(0)
-}
-
-/// Whether a leaf is for the chip and the firmware that a report names.
-fn fits(leaf: &Endorsed, report: Report<'_>) -> bool {
-    let chip = leaf.chip.as_ref().is_none_or(|chip| report.chip_id().starts_with(chip));
-    chip && leaf.tcb == Tcb::from_bytes(report.reported_tcb(), leaf.product)
-}
-
-impl Path<'_> {
-    /// The product whose root this path begins at, by the root's name.
-    pub(super) fn product(&self) -> Option<Product> {
-        let (_, root) = parse_x509_certificate(self.root?).ok()?;
-        Product::of_root(common_name(root.subject())?)
-    }
-
-    /// Which kind of key the leaf is for.
-    pub(super) fn kind(&self) -> Option<SigningKey> {
-        let (_, leaf) = parse_x509_certificate(self.leaf?).ok()?;
-        leaf::kind(common_name(leaf.subject())?)
-    }
-
-    /// The issuer's name that a chain of this kind and product has.
-    pub(super) fn has_intermediate(&self, kind: SigningKey, product: Product) -> bool {
-        let expected = match kind {
-            SigningKey::Vlek => format!("SEV-VLEK-{product}"),
-            SigningKey::Vcek | SigningKey::Other(_) => format!("SEV-{product}"),
-        };
-        let Some(Ok((_, intermediate))) = self.intermediate.map(parse_x509_certificate) else {
-            return false;
-        };
-        common_name(intermediate.subject()) == Some(&expected[..])
-    }
 }

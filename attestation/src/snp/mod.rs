@@ -39,10 +39,13 @@ mod collateral;
 mod hcl;
 mod leaf;
 mod limits;
+mod path;
 mod policy;
 mod product;
+mod pss;
 mod reference;
 mod report;
+mod revocation;
 mod roots;
 mod rules;
 mod table;
@@ -61,6 +64,8 @@ pub use table::TableError;
 pub use tcb::Tcb;
 pub use version::{Version, VersionError};
 
+use std::borrow::Cow;
+
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use rustls_pki_types::UnixTime;
 
@@ -72,7 +77,21 @@ use hcl::Wrapped;
 use leaf::Endorsed;
 use report::{Report, SigningKey};
 
-/// Everything that a verifier expects of a report. There is no default for any part.
+/// Everything that a verifier expects of a report. There is no default for any part:
+///
+/// ```compile_fail,E0063
+/// use cloister_attestation::{Binding, Freshness, UnixTime, snp};
+///
+/// fn without_reference_values(collateral: snp::Collateral, now: UnixTime) -> snp::Expectations {
+///     snp::Expectations {
+///         roots: snp::Roots::amd(),
+///         collateral,
+///         now,
+///         freshness: Freshness::WithinBinding,
+///         binding: Binding::Exactly([0; 64]),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Expectations {
     /// Whose roots are trusted.
@@ -112,34 +131,48 @@ pub fn verify_with(evidence: &[u8], expectations: &Expectations, cache: &mut Cac
 /// for choosing which expectations to verify it with.
 #[must_use]
 pub fn is_report(evidence: &[u8]) -> bool {
-    let (report, table) = split(evidence);
-    hcl::is_wrapped(evidence)
-        || Report::new(report).is_some_and(|report| Report::VERSIONS.contains(&report.version()))
-            && (table.is_empty() || table::is_table(table))
+    // Documents of the Nitro shape begin with other bytes: versions have small numbers.
+    let small = |version: &[u8]| version[1..4].iter().all(|&byte| byte == 0);
+    hcl::is_wrapped(evidence) || evidence.len() >= limits::REPORT && small(evidence)
 }
 
-/// Where a report ends, if it does.
-fn split(evidence: &[u8]) -> (&[u8], &[u8]) {
-    evidence.split_at_checked(limits::REPORT).unwrap_or((evidence, &[]))
-}
-
-/// Takes the certificate table off, and adds what is in it to the collateral.
-fn without_table<'a>(
-    evidence: &'a [u8],
-    collateral: &mut Collateral,
-    checks: &mut Checks,
-) -> Result<&'a [u8], Stop> {
-    const EXPECTED: &str = "a certificate table that holds together, if there is one";
-    let (report, table) = split(evidence);
-    if !table::is_table(table) {
-        return Ok(evidence);
+/// What the processor has signed of a report, unverified: two reports that agree in it say the
+/// same, whatever their signatures look like.
+#[must_use]
+pub fn signed_part(evidence: &[u8]) -> Option<&[u8]> {
+    if hcl::is_wrapped(evidence) {
+        return Some(Report::new(Wrapped::read(evidence).ok()?.report)?.signed());
     }
-    match collateral.add(table) {
-        Ok(count) => {
-            checks.pass(&rules::EVIDENCE_TABLE, EXPECTED, format!("{count} certificates"));
-            Ok(report)
+    Some(Report::new(evidence.get(..limits::REPORT)?)?.signed())
+}
+
+/// Takes the certificate table off that may be behind a report. What is in it goes to the end
+/// of the collateral: what the caller gave is tried first.
+fn without_table<'a, 'b>(
+    evidence: &'a [u8],
+    collateral: &'b Collateral,
+    checks: &mut Checks,
+) -> Result<(&'a [u8], Cow<'b, Collateral>), Stop> {
+    const EXPECTED: &str = "a certificate table that holds together, if there is one";
+    // The firmware's whole response: status, size of the report, reserved.
+    const RESPONSE: &[u8] = &[0, 0, 0, 0, 0xa0, 0x04, 0, 0];
+    if evidence.starts_with(RESPONSE) {
+        return Ok((evidence, Cow::Borrowed(collateral)));
+    }
+    let collateral = Cow::Borrowed(collateral);
+    match evidence.split_at_checked(limits::REPORT) {
+        Some((report, table)) if !table.is_empty() && !hcl::is_wrapped(evidence) => {
+            let mut collateral = collateral;
+            match collateral.to_mut().add_table(table) {
+                Ok(count) => {
+                    let found = format!("{count} certificates");
+                    checks.pass(&rules::EVIDENCE_TABLE, EXPECTED, found);
+                    Ok((report, collateral))
+                }
+                Err(error) => Err(checks.stop(&rules::EVIDENCE_TABLE, EXPECTED, error.to_string())),
+            }
         }
-        Err(error) => Err(checks.stop(&rules::EVIDENCE_TABLE, EXPECTED, error.to_string())),
+        _ => Ok((evidence, collateral)),
     }
 }
 
@@ -149,7 +182,8 @@ pub(crate) fn unverified(evidence: &[u8]) -> Option<Unverified> {
         return None;
     }
     let nothing = &mut Checks::default();
-    let evidence = without_table(evidence, &mut Collateral::new(), nothing).ok()?;
+    let nobody = Collateral::new();
+    let (evidence, _) = without_table(evidence, &nobody, nothing).ok()?;
     let (report, wrapped) = unwrap(evidence, nothing).ok()?;
     let product = report.processor().map(Product::of_processor);
     let processor = match (report.processor(), product) {
@@ -198,12 +232,12 @@ fn steps(
 ) -> Result<Claims, Stop> {
     // 1. Take out the structure that verification needs.
     let Expectations { roots, collateral, now, .. } = expectations;
-    let mut collateral = collateral.clone();
-    let evidence = without_table(evidence, &mut collateral, checks)?;
+    let (evidence, collateral) = without_table(evidence, collateral, checks)?;
     let (report, wrapped) = unwrap(evidence, checks)?;
     let signature = structure(report, checks)?;
     // 2. Chain and signature, over the bytes as received.
-    let chain = chain::verify(report, &collateral, roots, *now, cache, checks)?;
+    let expected = (roots, *now);
+    let chain = chain::verify(report, &signature, &collateral, expected, cache, checks)?;
     let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &chain.leaf.public_key);
     let holds = key.verify(report.signed(), &signature).is_ok();
     let found = if holds { "a valid signature" } else { "an invalid signature" };

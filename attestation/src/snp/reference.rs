@@ -1,6 +1,7 @@
 //! Reference values: which guests are approved, by launch digest, on which hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +82,7 @@ pub struct Guest {
     /// Chips that are not accepted any more.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub revoked_chips: BTreeSet<Hex<64>>,
-    /// The cloud provider whose VLEK is accepted; any if none is named.
+    /// The cloud provider whose VLEK has to have signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
 }
@@ -132,6 +133,8 @@ pub enum Feature {
     PlatformAliasCheck,
     /// Trusted I/O is off.
     PlatformNoTio,
+    /// There is a current revocation list of the root.
+    RevocationList,
 }
 
 /// What is refused unless a policy says otherwise.
@@ -150,8 +153,24 @@ pub enum Allowance {
     Cxl,
     /// Chips whose id the host masks, known by the certificate alone.
     MaskedChip,
+    /// Any provider's VLEK, though the policy names none.
+    AnyProvider,
     /// Any firmware, on products without a least TCB.
     AnyTcb,
+}
+
+impl fmt::Display for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Milan => "Milan, whose chip keys may be extractable",
+            Self::Debug => "debugging by its operator",
+            Self::Migration => "migration agents, which get its secrets",
+            Self::Cxl => "memory behind CXL devices",
+            Self::MaskedChip => "chips whose id the host masks",
+            Self::AnyProvider => "the keys of any cloud provider",
+            Self::AnyTcb => "any firmware",
+        })
+    }
 }
 
 /// Approved guests, any of which will do. There is always one.
@@ -188,6 +207,29 @@ pub enum ReferenceError {
         /// The product.
         product: Product,
     },
+    /// A component that a product has not, or lacks.
+    #[error(
+        "[reference-fmc] the guest {name} has a TCB for {product} {}: Turin has fmc, the others have not",
+        if *has { "with fmc" } else { "without fmc" }
+    )]
+    Fmc {
+        /// The reference value's name.
+        name: String,
+        /// The product.
+        product: Product,
+        /// Whether it has the component.
+        has: bool,
+    },
+    /// A pin that matches guests without the key.
+    #[error(
+        "[reference-key] {key} of the guest {name} is zero, as in guests without such a key: take the digest of the key"
+    )]
+    ZeroKey {
+        /// The reference value's name.
+        name: String,
+        /// Which key.
+        key: &'static str,
+    },
     /// The host would choose.
     #[error(
         "[reference-identity] the guest {name} names family, image or security version without id-key: hosts choose identity blocks, so pin the key that signs this one"
@@ -216,6 +258,19 @@ impl Reference {
         let without = guest.products.iter().find(|(_, least)| least.reported.is_none());
         if let (Some((&product, _)), false) = (without, any_tcb) {
             return Err(ReferenceError::NoTcb { name: name(), product });
+        }
+        for (&product, least) in &guest.products {
+            for tcb in [least.reported, least.committed, least.launch].into_iter().flatten() {
+                let has = tcb.fmc.is_some();
+                if has != (product == Product::Turin) {
+                    return Err(ReferenceError::Fmc { name: name(), product, has });
+                }
+            }
+        }
+        for (key, digest) in [("id-key", guest.id_key), ("author-key", guest.author_key)] {
+            if digest.is_some_and(|digest| digest.is_zero()) {
+                return Err(ReferenceError::ZeroKey { name: name(), key });
+            }
         }
         let identity =
             guest.family_id.is_some() || guest.image_id.is_some() || guest.minimum_svn.is_some();

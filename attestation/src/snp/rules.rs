@@ -43,8 +43,8 @@ rules! {
         "Every certificate down to the leaf is signed by the one before, valid at the time of verification, and allowed to stand where it stands.",
         "Check the verifier's clock. VLEKs live a year and VCEKs seven: get a current one, and the chain that issued it.";
     CHAIN_CRL = "chain.crl",
-        "The root's revocation list, if one is given, is current and has none of the certificates.",
-        "Get the current revocation list. If it names the certificate, the chip is not to be trusted any more.";
+        "Every revocation list of the root that is given is signed by it, and has neither root nor intermediate; one of them is current.",
+        "Get the current revocation list. If it has the certificate, no chip under it is to be trusted any more.";
     CHAIN_USAGE = "chain.usage",
         "Key usage lets the intermediate sign certificates.",
         "Refuse the report: its key was not certified for signing it.";
@@ -69,6 +69,9 @@ rules! {
     PRODUCT_ALLOWED = "product.allowed",
         "The policy accepts this product.",
         "Run on an accepted product, or add this one. A product on the deny-list (Milan, whose chip secrets are claimed to be extractable, arXiv 2605.12990) needs an allowance of its own.";
+    CRL_REQUIRED = "chain.crl-required",
+        "There is a current revocation list of the root, where the policy requires one.",
+        "Add the current revocation list of this product to the collateral.";
     CHIP = "chip",
         "The report's chip id is the one that the VCEK is for, and zero under a VLEK.",
         "Get the VCEK of this chip. If the host masks chip ids (zeros), have its operator unmask them, or rely on the certificate's alone and say so.";
@@ -76,8 +79,8 @@ rules! {
         "The chip is none that the policy revokes, and if the policy lists chips, one of them.",
         "Run on a listed chip, or list this one.";
     PROVIDER = "provider",
-        "The VLEK belongs to the cloud provider that the policy names.",
-        "Run at this provider, or name the other.";
+        "A VLEK, which a cloud provider uses on any of its chips, belongs to the provider that the policy names; and where it names one, a VLEK signed.",
+        "Name the provider, or run where the chip's own key (VCEK) signs.";
     TCB_CERTIFICATE = "tcb.certificate",
         "The reported TCB is the one that the leaf's key was derived for, component by component.",
         "Get the certificate for the reported TCB: the host's firmware was updated since.";

@@ -27,7 +27,7 @@ const fn guid(number: u128) -> [u8; 16] {
 #[non_exhaustive]
 pub enum TableError {
     /// Larger than any host hands out.
-    #[error("[table-size] a certificate table has at most 16384 bytes, found {found}")]
+    #[error("[table-size] a certificate table has at most 32768 bytes, found {found}")]
     Size {
         /// Bytes given.
         found: usize,

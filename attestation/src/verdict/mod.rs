@@ -15,7 +15,7 @@ use crate::{nitro, snp};
 pub enum Platform {
     /// AWS Nitro enclaves, under AWS's root.
     Nitro,
-    /// An instance with a NitroTPM, not an enclave, under AWS's root.
+    /// An instance with a `NitroTPM`, not an enclave, under AWS's root.
     NitroTpm,
     /// AMD SEV-SNP, under AMD's roots.
     SevSnp,
@@ -92,7 +92,7 @@ pub struct Check {
 pub enum Claims {
     /// A document of the Nitro shape, simulated ones included.
     Nitro(nitro::Claims),
-    /// A NitroTPM document.
+    /// A `NitroTPM` document.
     NitroTpm(nitro::tpm::Claims),
     /// An SEV-SNP report.
     SevSnp(Box<snp::Claims>),
@@ -117,11 +117,10 @@ impl Verdict {
     }
 
     /// This verdict, and one more rule.
-    pub(crate) fn with(mut self, rule: &Rule, holds: bool, expected: &str, found: String) -> Self {
+    pub(crate) fn with(self, rule: &Rule, outcome: Outcome, expected: &str, found: &str) -> Self {
         let mut checks = Checks(self.checks);
-        checks.judge(rule, holds, expected, found);
-        self.checks = checks.0;
-        self
+        checks.push(rule, outcome, expected.to_owned(), found.to_owned());
+        Self { checks: checks.0, ..self }
     }
 
     /// Whether every rule holds, or was visibly opted out of.
@@ -302,6 +301,16 @@ impl Checks {
     /// How many have failed.
     pub(crate) fn failures(&self) -> usize {
         self.0.iter().filter(|check| check.outcome == Outcome::Failed).count()
+    }
+
+    /// How many were opted out of.
+    pub(crate) fn opt_outs(&self) -> usize {
+        self.0.iter().filter(|check| check.outcome == Outcome::OptedOut).count()
+    }
+
+    /// Whether this rule has failed.
+    pub(crate) fn has_failed(&self, rule: &Rule) -> bool {
+        self.0.iter().any(|one| one.name == rule.name && one.outcome == Outcome::Failed)
     }
 
     /// Takes over the checks that another part made.

@@ -144,6 +144,7 @@ impl Case {
         self.report(0x050, &data.clone());
         self.on_expectations(move |expectations| {
             expectations.binding = Binding::UserData(data);
+            expectations.freshness = Freshness::AcceptAnyNonce;
         });
     }
 
@@ -221,6 +222,11 @@ impl Case {
     /// A leaf that says the same of another key.
     pub fn other_leaf() -> Vec<u8> {
         Plan::new(&BINDING, &MEASUREMENT).sign().leaf
+    }
+
+    /// A revocation list without entries.
+    pub fn current_list() -> Vec<u8> {
+        Plan::new(&BINDING, &MEASUREMENT).sign().revocation_list
     }
 
     /// A leaf of another chip.

@@ -5,7 +5,7 @@ use std::fmt;
 use cloister_attestation::{
     Measurements,
     nitro::{Pcr, PcrIndex, Pcrs},
-    snp::Allowance,
+    snp::{Allowance, Guest},
 };
 use cloister_protocol::Digest;
 
@@ -17,8 +17,8 @@ use super::{Policy, PolicyError};
 pub struct Unprotected {
     /// `[[simulated]]`: no hardware.
     pub simulated: bool,
-    /// `[[nitro-debug]]`, and `[[snp]]` that allows debugging: hardware that its operator
-    /// looks into.
+    /// `[[nitro-debug]]`, and `[[snp]]` that allows debugging or migration agents: hardware
+    /// that its operator looks into.
     pub debug: bool,
 }
 
@@ -29,7 +29,7 @@ pub enum Section {
     Nitro,
     /// `[[snp]]`.
     Snp,
-    /// `[[snp]]` that allows debugging.
+    /// `[[snp]]` that allows debugging or migration agents.
     SnpDebug,
     /// `[[simulated]]`.
     Simulated,
@@ -77,7 +77,7 @@ impl fmt::Display for Section {
         f.write_str(match self {
             Self::Nitro => "AWS Nitro",
             Self::Snp => "AMD SEV-SNP",
-            Self::SnpDebug => "AMD SEV-SNP WITH DEBUGGING",
+            Self::SnpDebug => "AMD SEV-SNP WITH DEBUGGING OR MIGRATION",
             Self::Simulated => "SIMULATED",
             Self::NitroDebug => "AWS Nitro IN DEBUG MODE",
         })
@@ -112,11 +112,13 @@ pub fn enclaves(of: &Measurements) -> Vec<Enclave> {
         marks: registers(one.pcrs()),
     });
     let snp = of.snp_references().iter().map(|one| {
-        let debug = one.guest().allow.contains(&Allowance::Debug);
+        let guest = one.guest();
+        let bare = [Allowance::Debug, Allowance::Migration];
+        let unprotected = bare.iter().any(|allowance| guest.allow.contains(allowance));
         Enclave {
-            section: if debug { Section::SnpDebug } else { Section::Snp },
+            section: if unprotected { Section::SnpDebug } else { Section::Snp },
             name: one.name().to_owned(),
-            marks: vec![("measurement", one.guest().measurement.to_string())],
+            marks: guest_marks(guest),
         }
     });
     let simulated = of.simulated_references().iter().map(|one| {
@@ -143,12 +145,31 @@ pub fn warnings(policy: &Policy) -> Vec<String> {
             "WARNING: {:?} is SIMULATED: no hardware protects the data, whoever runs it reads all",
             one.name
         )),
-        Section::NitroDebug | Section::SnpDebug => Some(format!(
+        Section::SnpDebug => Some(format!(
+            "WARNING: {:?} may be debugged or migrated: nothing protects the data, its operator \
+             reads all",
+            one.name
+        )),
+        Section::NitroDebug => Some(format!(
             "WARNING: {:?} runs IN DEBUG MODE: nothing protects the data, its operator reads all",
             one.name
         )),
     };
     enclaves(&policy.enclaves).into_iter().filter_map(warning).collect()
+}
+
+/// The launch digest, where it may run, and everything that weakens the statement.
+fn guest_marks(guest: &Guest) -> Vec<(&'static str, String)> {
+    let products: Vec<_> = guest.products.keys().map(ToString::to_string).collect();
+    let mut marks =
+        vec![("measurement", guest.measurement.to_string()), ("products", products.join(", "))];
+    if guest.vmpl != 0 {
+        marks.push(("VMPL", guest.vmpl.to_string()));
+    }
+    for allowance in &guest.allow {
+        marks.push(("allows", allowance.to_string()));
+    }
+    marks
 }
 
 /// The image, and who signed it.

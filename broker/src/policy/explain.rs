@@ -2,10 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use cloister_attestation::Platform;
 use cloister_protocol::{KeyId, job::Recipients};
 
-use super::{Amount, Policy};
+use super::{Amount, Enclave, Policy};
 
 /// Says in plain words what the policy allows: for a data-protection officer.
 #[must_use]
@@ -83,17 +82,17 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
     writeln!(page, "  {also} code for which this owner signed an approval.\n")?;
 
     writeln!(page, "Which enclaves may hold the key, each for one job")?;
-    for one in enclaves.nitro_references() {
-        writeln!(page, "  On AWS Nitro: {}.", one.name())?;
-    }
-    for one in enclaves.snp_references() {
-        writeln!(page, "  On AMD SEV-SNP: {}.", one.name())?;
-    }
-    for one in enclaves.simulated_references() {
-        writeln!(page, "  SIMULATED, no hardware protects anything: {}.", one.name())?;
-    }
-    for one in enclaves.nitro_debug_references() {
-        writeln!(page, "  AWS Nitro IN DEBUG MODE, its operator reads all: {}.", one.name())?;
+    let mut unprotected = false;
+    for Enclave { section, name, marks } in super::enclaves::enclaves(enclaves) {
+        let allows: Vec<_> = marks.iter().filter(|(what, _)| *what == "allows").collect();
+        let allows: Vec<_> = allows.into_iter().map(|(_, what)| what.as_str()).collect();
+        let allows = if allows.is_empty() {
+            String::new()
+        } else {
+            format!(", although it allows {}", allows.join(", "))
+        };
+        writeln!(page, "  On {section}: {name:?}{allows}.")?;
+        unprotected |= section.flag().is_some();
     }
     let revoked = enclaves.revoked();
     if !revoked.is_empty() {
@@ -102,8 +101,14 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
         writeln!(page, "  Revoked: {images} images, {signers} signers, {chips} chips.")?;
     }
     writeln!(page, "  Their proof of what they run may be {evidence_max_age} seconds old.")?;
-    if enclaves.platforms().contains(&Platform::Simulated) {
-        writeln!(page, "\n  WARNING: whoever runs a simulated enclave can read the data.")?;
+    if !enclaves.snp_references().is_empty() {
+        writeln!(
+            page,
+            "  Proofs of AMD SEV-SNP have no time; they answer this broker's question."
+        )?;
+    }
+    if unprotected {
+        writeln!(page, "\n  WARNING: whoever runs some of these enclaves can read the data.")?;
     }
     Ok(())
 }

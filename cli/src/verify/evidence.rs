@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloister_attestation::{
-    Binding, Check, Claims, Clock, Freshness, Measurements, UnixTime, Verdict,
+    Binding, Check, Claims, Clock, Freshness, Measurements, UnixTime, Verdict, snp,
 };
 use cloister_protocol::job::Job;
 
@@ -23,7 +23,7 @@ pub fn check(
     failures: &mut Vec<String>,
 ) -> (Verdict, u64) {
     let first = &releases[0];
-    let (verdict, ms) = appraise(first, measurements);
+    let (verdict, ms) = appraise(first, measurements, now);
     failures.extend(verdict.failed().map(said));
     failures.extend(timely(&verdict, &first.checked.job.value, now));
     let mut judged = vec![&first.receipt.evidence];
@@ -34,10 +34,10 @@ pub fn check(
         }
         judged.push(evidence);
         // ECDSA signatures are not unique: what is signed counts, and that it is signed.
-        if cose::signed(evidence) != cose::signed(&first.receipt.evidence) {
+        if signed(evidence) != signed(&first.receipt.evidence) {
             failures.push("the receipts carry different evidence for one transcript".into());
         }
-        let (other, _) = appraise(one, measurements);
+        let (other, _) = appraise(one, measurements, now);
         let number = one.checked.release.value.number;
         let said = |check| format!("release {number}: {}", said(check));
         failures.extend(other.failed().map(said));
@@ -45,10 +45,24 @@ pub fn check(
     (verdict, ms)
 }
 
-fn appraise(released: &Released, measurements: &Measurements) -> (Verdict, u64) {
+/// What the platform has signed: two pieces of evidence that agree in it say the same.
+fn signed(evidence: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    if snp::is_report(evidence) {
+        return Some((snp::signed_part(evidence)?.to_vec(), Vec::new()));
+    }
+    cose::signed(evidence)
+}
+
+fn appraise(released: &Released, measurements: &Measurements, now: u64) -> (Verdict, u64) {
     let evidence = &released.receipt.evidence;
-    // Without a time there is no document, and the verdict will say so.
-    let ms = cose::claimed_ms(evidence).unwrap_or(0);
+    let ms = if snp::is_report(evidence) {
+        // Reports have no time. Nothing was granted after the job's end, and chips' keys are
+        // certified for years.
+        now.min(released.checked.job.value.not_after).saturating_mul(1000)
+    } else {
+        // Without a time there is no document, and the verdict will say so.
+        cose::claimed_ms(evidence).unwrap_or(0)
+    };
     let now = UnixTime::since_unix_epoch(Duration::from_millis(ms));
     let clock = Clock::at(now).max_age(Duration::from_secs(1)).max_skew(Duration::from_secs(1));
     let binding = Binding::Exactly(*released.checked.transcript_id.digest().as_bytes());

@@ -174,5 +174,8 @@ fn nonce(text: &str) -> std::result::Result<Nonce, String> {
 }
 
 fn binding(text: &str) -> std::result::Result<Binding, String> {
+    if text.is_empty() {
+        return Err("empty: nothing is vouched for by no bytes".to_owned());
+    }
     Ok(Binding::UserData(evidence_file::hexadecimal(text)?))
 }

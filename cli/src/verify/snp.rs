@@ -56,7 +56,8 @@ pub struct Snp {
     /// will do, and the verdict shows it
     #[arg(long, value_name = "PARTS", value_parser = tcb)]
     min_tcb: Option<Tcb>,
-    /// Products to accept (milan, genoa, turin); all of them if none is named
+    /// Products to accept: milan, genoa, turin. All of them if none is named, and the verdict
+    /// shows Milan, which is on the deny-list
     #[arg(long = "product", value_name = "NAME", value_parser = named::<Product>)]
     products: Vec<Product>,
     /// Accept a guest that the host may debug, in which nothing is private
@@ -65,7 +66,7 @@ pub struct Snp {
     /// Accept what is refused without it: migration, cxl, masked-chip
     #[arg(long, value_name = "NAME", value_parser = named::<Allowance>)]
     allow: Vec<Allowance>,
-    /// Require of the guest's policy: no-smt, single-socket, aes256, no-rapl, ciphertext-hiding,
+    /// Require a revocation-list of the root; of the guest's policy: no-smt, single-socket, aes256, no-rapl, ciphertext-hiding,
     /// no-page-swap; of the host: platform-no-smt, platform-tsme, platform-ecc, platform-no-rapl,
     /// platform-ciphertext-hiding, platform-alias-check, platform-no-tio
     #[arg(long, value_name = "NAME", value_parser = named::<Feature>)]
@@ -86,8 +87,10 @@ impl Snp {
     pub fn run(&self) -> Result<Report> {
         let report = evidence_file::read(&self.report)?;
         let binding = self.binding.get();
+        // Azure's paravisor asked for its report at boot: there is no nonce in it to compare.
         let freshness = match binding {
             Binding::AcceptAnyBinding => Freshness::AcceptAnyNonce,
+            _ if report.starts_with(b"HCLA") => Freshness::AcceptAnyNonce,
             _ => Freshness::WithinBinding,
         };
         let expectations = Expectations {
@@ -116,7 +119,12 @@ impl Snp {
     fn reference(&self) -> Result<ReferenceValues> {
         let least = LeastTcb { reported: self.min_tcb, ..LeastTcb::default() };
         let named = if self.products.is_empty() { &Product::ALL[..] } else { &self.products };
-        let products = named.iter().map(|product| (*product, least));
+        // A least TCB with fmc is one for Turin, and one without is for the others.
+        let fits = |product: Product| match (self.min_tcb, self.products.is_empty()) {
+            (Some(tcb), true) => tcb.fmc.is_some() == (product == Product::Turin),
+            _ => true,
+        };
+        let products = named.iter().filter(|one| fits(**one)).map(|product| (*product, least));
         let mut guest = Guest::new("--measurement", self.measurement, products);
         guest.vmpl = self.vmpl;
         guest.host_data = self.host_data;
@@ -124,7 +132,7 @@ impl Snp {
         guest.allow = self.allow.iter().copied().collect();
         // The verdict shows them where they matter. A policy, which somebody relies on for
         // longer than one look, has to name them.
-        guest.allow.extend([Allowance::Milan, Allowance::AnyTcb]);
+        guest.allow.extend([Allowance::Milan, Allowance::AnyTcb, Allowance::AnyProvider]);
         if self.allow_debug {
             guest.allow.insert(Allowance::Debug);
         }

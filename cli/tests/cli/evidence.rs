@@ -222,7 +222,7 @@ fn collateral_is_kept_shown_and_checked() {
     assert_eq!(ran.code, 1);
     assert!(ran.out.contains("ARK-Genoa, is missing"), "{}", ran.out);
     works(folder.path(), &["collateral", "add", "root", "--to", "kept"]);
-    assert!(works(folder.path(), &check).contains("Complete and valid"));
+    assert!(works(folder.path(), &check).contains("Complete and in date"));
     let late = run(folder.path(), &["collateral", "check", "kept", "--at", "2033-01-01T00:00:00Z"]);
     assert!(late.code == 1 && late.out.contains("ended at 2032-01-01T00:00:00Z"), "{}", late.out);
 

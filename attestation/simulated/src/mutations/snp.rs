@@ -6,8 +6,8 @@
 
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-    RSA_PKCS1_SHA384, RSA_PSS_SHA256, RSA_PSS_SHA384, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_SHA384, RSA_PSS_SHA256, RSA_PSS_SHA384, RsaKeyPair,
 };
 
 /// Bytes of a report.
@@ -65,6 +65,8 @@ pub struct Certificate {
 pub struct RevocationList {
     /// Common name of the issuer.
     pub issuer: String,
+    /// An organisation in the issuer's name as well.
+    pub organization: Option<&'static str>,
     /// Serial numbers of revoked certificates.
     pub revoked: Vec<Vec<u8>>,
     /// This update and the next one, as `UTCTime`.
@@ -152,6 +154,7 @@ impl Plan {
             leaf_on_p256: false,
             revocation_list: RevocationList {
                 issuer: "ARK-Genoa".to_owned(),
+                organization: None,
                 revoked: Vec::new(),
                 validity: ["251201000000Z", "261201000000Z"],
                 signer: Authority::Root,
@@ -212,14 +215,38 @@ impl Plan {
     /// If ring refuses a key, which is one of ours.
     #[must_use]
     pub fn sign(&self) -> Signed {
-        let random = SystemRandom::new();
-        let (algorithm, curve): (_, &[u8]) = if self.leaf_on_p256 {
+        self.sign_with(&self.leaf_key())
+    }
+
+    /// Signs twice with one key of the leaf, the second time after a change.
+    #[must_use]
+    pub fn sign_twice(&mut self, change: impl FnOnce(&mut Self)) -> [Signed; 2] {
+        let key = self.leaf_key();
+        let first = self.sign_with(&key);
+        change(self);
+        [first, self.sign_with(&key)]
+    }
+
+    /// A new key of the leaf, in PKCS#8.
+    fn leaf_key(&self) -> Vec<u8> {
+        let (algorithm, _) = self.curve();
+        let key = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new());
+        key.expect("a key is made").as_ref().to_vec()
+    }
+
+    /// The algorithm of the leaf's key, and its object identifier.
+    fn curve(&self) -> (&'static EcdsaSigningAlgorithm, &'static [u8]) {
+        if self.leaf_on_p256 {
             (&ECDSA_P256_SHA256_FIXED_SIGNING, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7])
         } else {
             (&ECDSA_P384_SHA384_FIXED_SIGNING, &[0x2b, 0x81, 0x04, 0x00, 0x22])
-        };
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("a key is made");
-        let key = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).expect("it is read");
+        }
+    }
+
+    fn sign_with(&self, leaf_key: &[u8]) -> Signed {
+        let random = SystemRandom::new();
+        let (algorithm, curve) = self.curve();
+        let key = EcdsaKeyPair::from_pkcs8(algorithm, leaf_key, &random).expect("it is read");
         let leaf_key = spki(
             &[oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]), oid(curve)].concat(),
             key.public_key().as_ref(),
@@ -283,10 +310,14 @@ impl RevocationList {
             .collect();
         let revoked = if revoked.is_empty() { Vec::new() } else { sequence(&revoked) };
         let number = extension(&[0x55, 0x1d, 20], false, &[2, 1, 1]);
+        let organization = self.organization.map_or_else(Vec::new, |name| {
+            let attribute = sequence(&[oid(&[0x55, 4, 10]), tlv(0x0c, name.as_bytes())].concat());
+            tlv(0x31, &attribute)
+        });
         let contents = [
             vec![2, 1, 1],
             Algorithm::PssExplicit.identifier(),
-            name(&self.issuer),
+            sequence(&[organization, name_attribute(&self.issuer)].concat()),
             this,
             next,
             revoked,
@@ -350,8 +381,12 @@ fn spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
 }
 
 fn name(common: &str) -> Vec<u8> {
+    sequence(&name_attribute(common))
+}
+
+fn name_attribute(common: &str) -> Vec<u8> {
     let attribute = sequence(&[oid(&[0x55, 4, 3]), tlv(0x0c, common.as_bytes())].concat());
-    sequence(&tlv(0x31, &attribute))
+    tlv(0x31, &attribute)
 }
 
 fn extension(of: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
