@@ -2,7 +2,7 @@
 
 use std::{env, process::ExitCode};
 
-use cloister_enclave::boot::{self, Arguments, BootError, HELP};
+use cloister_enclave::boot::{self, Arguments, BootError};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(env::args_os().skip(1)) {
@@ -27,7 +27,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, BootError> {
         }
         Arguments::Vendor(directory) => boot::make_vendor(&directory)?,
         Arguments::Measure { vendor } => print!("{}", boot::measure(&vendor)?),
-        Arguments::Help => print!("{HELP}"),
+        Arguments::Help => print!("{}", boot::help()),
         Arguments::Version => println!("cloister-enclave {}", env!("CARGO_PKG_VERSION")),
     }
     Ok(ExitCode::SUCCESS)

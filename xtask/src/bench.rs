@@ -19,6 +19,10 @@ pub enum Bench {
         #[arg(long, default_value_t = 20)]
         splits: u64,
     },
+    /// Our verifier beside others: time and allocations for one piece of evidence
+    ///
+    /// Example: cargo xtask bench attestation
+    Attestation,
 }
 
 impl Bench {
@@ -26,6 +30,7 @@ impl Bench {
     pub fn run(self) -> Result<()> {
         match self {
             Self::Utility { splits } => utility(splits),
+            Self::Attestation => attestation(),
         }
     }
 }
@@ -44,4 +49,15 @@ fn utility(splits: u64) -> Result<()> {
     }
     let report = crate::target_dir().join("bench/utility.json");
     command::run(Command::new(demo::program("utility")).arg(&folder).arg(&component).arg(report))
+}
+
+/// Builds the bench with its peers, which nothing else builds, and runs it.
+fn attestation() -> Result<()> {
+    let report = crate::target_dir().join("bench/attestation.json");
+    crate::make_parent(&report)?;
+    let mut bench = command::cargo();
+    bench.args(["run", "--profile", "bench", "--package", "cloister-bench", "--features", "peers"]);
+    bench.args(["--bin", "bench-attestation", "--"]).arg(report);
+    bench.env("CRITERION_HOME", crate::target_dir().join("bench/criterion"));
+    command::run(&mut bench)
 }

@@ -5,24 +5,34 @@ use std::{ffi::OsString, path::PathBuf};
 use cloister_link::Address;
 use thiserror::Error;
 
+use crate::attester::{self, Platform, Vmpl};
+
 /// What `--help` says.
-pub const HELP: &str = "\
+#[must_use]
+pub fn help() -> String {
+    format!("{HELP}\nPlatforms of this build: {}\n", attester::built())
+}
+
+const HELP: &str = "\
 The enclave: trains on sealed data and releases noised sums.
 
 Usage:
   cloister-enclave serve --listen ADDRESS --platform simulated --vendor DIR [--workers N]
+  cloister-enclave serve --listen ADDRESS --platform nitro [--workers N]
+  cloister-enclave serve --listen ADDRESS --platform snp [--vmpl N] [--workers N]
   cloister-enclave vendor DIR
   cloister-enclave measure --vendor DIR
 
 Commands:
   serve     Listen for the host; events go to standard error as lines of JSON
   vendor    Make a simulated vendor: certificates that vouch for this program
-  measure   Print this program's measurements, for an owner's policy
+  measure   Print this program's simulated measurements, for an owner's policy
 
 Options:
   --listen ADDRESS   unix:PATH, vsock:PORT or tcp:HOST:PORT
-  --platform NAME    simulated
+  --platform NAME    simulated, nitro or snp: one of this build's
   --vendor DIR       The simulated vendor's directory
+  --vmpl N           The privilege level of SEV-SNP reports, 0 to 3 [default: 0]
   --workers N        Worker processes of a job [default: one for each processor]
   --help, --version
 
@@ -30,6 +40,7 @@ Example:
   cloister-enclave vendor vendor
   cloister-enclave measure --vendor vendor > measurements.toml
   cloister-enclave serve --listen unix:enclave.sock --platform simulated --vendor vendor
+  cloister-enclave serve --listen vsock:7000 --platform nitro
 ";
 
 /// What to do.
@@ -53,20 +64,10 @@ pub enum Arguments {
         /// The vendor whose root they name.
         vendor: PathBuf,
     },
-    /// Print [`HELP`].
+    /// Print [`help`].
     Help,
     /// Print the version.
     Version,
-}
-
-/// The platform that makes evidence.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Platform {
-    /// No hardware: a throw-away vendor.
-    Simulated {
-        /// Its directory.
-        vendor: PathBuf,
-    },
 }
 
 /// A command line that makes no sense, in one line that says what to do.
@@ -155,10 +156,18 @@ impl Rest {
     fn platform(&mut self) -> Result<Platform, UsageError> {
         match text(self.required("--platform")?)?.as_str() {
             "simulated" => Ok(Platform::Simulated { vendor: self.path("--vendor")? }),
+            "nitro" => Ok(Platform::Nitro),
+            "snp" => Ok(Platform::Snp { vmpl: self.vmpl()? }),
             other => Err(UsageError(format!(
-                "{other:?} is not a platform of this build: --platform simulated"
+                "{other:?} is not a platform: --platform simulated, nitro or snp"
             ))),
         }
+    }
+
+    fn vmpl(&mut self) -> Result<Vmpl, UsageError> {
+        let Some(value) = self.option("--vmpl") else { return Ok(Vmpl::default()) };
+        let level = text(value)?.parse().ok().and_then(Vmpl::new);
+        level.ok_or_else(|| error("--vmpl takes a number from 0 to 3"))
     }
 
     fn workers(&mut self) -> Result<Option<usize>, UsageError> {
@@ -205,13 +214,28 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("cloister-enclave "))
             .map(|line| line.split(" >").next().unwrap())
             .collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         for line in lines {
             parse(line).unwrap();
         }
         assert_eq!(parse(""), Ok(Arguments::Help));
         assert_eq!(parse("serve --help"), Ok(Arguments::Help));
         assert_eq!(parse("worker"), Ok(Arguments::Worker));
+    }
+
+    #[test]
+    fn platforms_are_understood_whether_or_not_this_build_has_them() {
+        for (line, expected) in [
+            ("--platform nitro", Platform::Nitro),
+            ("--platform snp", Platform::Snp { vmpl: Vmpl::default() }),
+            ("--vmpl 3 --platform snp", Platform::Snp { vmpl: Vmpl::new(3).unwrap() }),
+            ("--platform simulated --vendor v", Platform::Simulated { vendor: "v".into() }),
+        ] {
+            let parsed = parse(&format!("serve --listen vsock:1 {line}"));
+            let Ok(Arguments::Serve { platform, .. }) = parsed else { panic!("{parsed:?}") };
+            assert_eq!(platform, expected);
+        }
+        assert!(help().ends_with(&format!(": {}\n", attester::built())));
     }
 
     #[test]
@@ -223,6 +247,9 @@ mod tests {
             ("serve --listen vsock:1 --platform tdx", "not a platform"),
             ("serve --listen vsock:1 --platform simulated", "--vendor is missing"),
             ("serve --listen vsock:1 --platform simulated --vendor v --workers 0", "1 to 1024"),
+            ("serve --listen vsock:1 --platform snp --vmpl 4", "0 to 3"),
+            ("serve --listen vsock:1 --platform nitro --vmpl 0", "not an option"),
+            ("serve --listen vsock:1 --platform nitro --vendor v", "not an option"),
             ("serve --listen", "--listen needs a value"),
             ("vendor", "needs a directory"),
             ("vendor a b", "is not expected here"),

@@ -1,8 +1,9 @@
 //! From the command line to a listening enclave.
 
 mod arguments;
+mod simulated;
 
-pub use arguments::{Arguments, HELP, Platform, UsageError};
+pub use arguments::{Arguments, UsageError, help};
 
 use std::{
     env,
@@ -14,7 +15,7 @@ use cloister_link::{Address, Listener};
 use thiserror::Error;
 
 use crate::{
-    attester::{Attester, AttesterError, Simulated},
+    attester::{self, AttesterError, Platform},
     events,
     rounds::Workshop,
     serve::{Enclave, PATIENCE},
@@ -53,9 +54,7 @@ pub fn serve(
 ) -> Result<(), BootError> {
     events::install();
     no_core_dumps();
-    let attester: Box<dyn Attester> = match platform {
-        Platform::Simulated { vendor } => Box::new(Simulated::open(vendor)?),
-    };
+    let attester = attester::open(platform)?;
     let program = env::current_exe().map_err(BootError::Program)?;
     let enclave = Enclave::new(attester, workshop(program, workers)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -93,18 +92,19 @@ fn memory() -> Option<u64> {
 ///
 /// # Errors
 ///
-/// [`BootError`].
+/// [`BootError`], always without the simulated platform.
 pub fn make_vendor(directory: &Path) -> Result<(), BootError> {
-    Ok(Simulated::create(directory)?)
+    Ok(simulated::create(directory)?)
 }
 
 /// The measurements of this program on the simulated platform, in TOML.
 ///
 /// # Errors
 ///
-/// [`BootError`].
+/// [`BootError`], always without the simulated platform: other platforms measure images,
+/// from outside.
 pub fn measure(vendor: &Path) -> Result<String, BootError> {
-    Ok(Simulated::open(vendor)?.measurements())
+    Ok(simulated::measurements(vendor)?)
 }
 
 /// Memory with rows in it must not be written anywhere when the process crashes, nor be
