@@ -216,9 +216,14 @@ impl AttestationResult {
             developer: text(get(verifier, 0)?)?,
             build: text(get(verifier, 1)?)?,
             attester: text(attester)?,
-            nonce: match get(&claims, NONCE) {
-                Some(nonce) => Some(nonce.as_bytes()?.clone()),
-                None => None,
+            nonce: match claims
+                .as_map()?
+                .iter()
+                .filter(|(key, _)| *key == Value::from(NONCE))
+                .count()
+            {
+                0 => None,
+                _ => Some(get(&claims, NONCE)?.as_bytes()?.clone()),
             },
             policy: text(get(appraisal, POLICY)?)?,
             status: Tier::of_number(get(appraisal, STATUS)?.as_integer()?.try_into().ok()?)?,
@@ -316,7 +321,7 @@ impl Vector {
         let any = |outcome| identity.iter().any(|check| check.outcome == outcome);
         let failed = any(Outcome::Failed);
         let replayed = identity.iter().any(|check| {
-            matches!(check.name, "nonce" | "binding" | "chip") && check.outcome == Outcome::OptedOut
+            matches!(check.name, "nonce" | "chip") && check.outcome == Outcome::OptedOut
         });
         let simulated = verdict.platform() == Platform::Simulated;
         let debug = checks.iter().any(|check| {

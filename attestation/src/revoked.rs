@@ -74,7 +74,7 @@ impl Revoked {
         );
         if vlek && !self.chips.is_empty() {
             let found = "a VLEK, which says nothing about the chip";
-            return verdict.with(&REVOKED, Outcome::OptedOut, expected, found);
+            return verdict.with(&REVOKED, Outcome::Failed, expected, found);
         }
         verdict.with(&REVOKED, Outcome::Passed, expected, expected)
     }

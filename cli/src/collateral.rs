@@ -194,7 +194,7 @@ pub fn read(path: &Path) -> Result<(Collateral, Vec<PathBuf>)> {
         match collateral.add(&bytes) {
             Ok(_) => {}
             Err(CollateralError::Format) if path.is_dir() => ignored.push(file),
-            Err(error) => return Err(Error::usage(format!("{}: {error}", file.display()))),
+            Err(error) => return Err(Error::failed(format!("{}: {error}", file.display()))),
         }
     }
     Ok((collateral, ignored))

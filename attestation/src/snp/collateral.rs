@@ -121,14 +121,15 @@ impl Collateral {
             if der.len() > limits::CERTIFICATE {
                 return Err(size(der.len(), limits::CERTIFICATE));
             }
+            if self.certificates.iter().any(|stored| stored.der == der) {
+                return Ok(());
+            }
             if self.certificates.len() == limits::CERTIFICATES {
                 return Err(CollateralError::Many);
             }
             let [subject, issuer] = [certificate.subject(), certificate.issuer()]
                 .map(|name| common_name(name).unwrap_or_default().to_owned());
-            if self.certificates.iter().all(|stored| stored.der != der) {
-                self.certificates.push(Stored { der: der.to_vec(), subject, issuer });
-            }
+            self.certificates.push(Stored { der: der.to_vec(), subject, issuer });
             return Ok(());
         }
         if let Ok(([], _)) = CertificateRevocationList::from_der(der) {
@@ -136,12 +137,13 @@ impl Collateral {
                 let what = "a revocation list";
                 return Err(CollateralError::Size { what, found: der.len(), most: limits::CRL });
             }
+            if self.revocation_lists.iter().any(|known| known == der) {
+                return Ok(());
+            }
             if self.revocation_lists.len() == limits::CRLS {
                 return Err(CollateralError::Many);
             }
-            if self.revocation_lists.iter().all(|known| known != der) {
-                self.revocation_lists.push(der.to_vec());
-            }
+            self.revocation_lists.push(der.to_vec());
             return Ok(());
         }
         Err(CollateralError::Format)
@@ -173,7 +175,7 @@ impl Collateral {
                 name: issuer.clone(),
                 about: format!("a revocation list of {revoked} certificates"),
                 from: seconds(list.last_update().timestamp()),
-                until: list.next_update().map_or(u64::MAX, |next| seconds(next.timestamp())),
+                until: list.next_update().map_or(0, |next| seconds(next.timestamp())),
                 complete: known(&issuer),
                 issuer,
             });

@@ -113,7 +113,7 @@ pub struct Expectations {
 ///
 /// Never fails as such: whatever is wrong with `evidence` is in the verdict. Its time goes
 /// into two RSA-4096 verifications for the chain and a P-384 verification for the report.
-/// Memory is in proportion to the evidence, which is at most 18 KiB, and to the collateral.
+/// Memory is in proportion to the evidence, which is at most 33 KiB, and to the collateral.
 pub fn verify(evidence: &[u8], expectations: &Expectations) -> Verdict {
     verify_with(evidence, expectations, &mut Cache::new())
 }

@@ -16,7 +16,7 @@ use super::{Product, Tcb, pss};
 use crate::certificate::{Certificate, common_name};
 
 /// How many certificates of one name are tried.
-const TRIED: usize = 16;
+const TRIED: usize = 64;
 
 /// The certificates that lead to one report's key, as found.
 #[derive(Clone, Copy, Default)]
@@ -36,14 +36,17 @@ impl<'a> Path<'a> {
         now: UnixTime,
     ) -> Self {
         let Some(leaf) = leaf(report, signature, collateral, now) else { return Self::default() };
-        let intermediate = best(&collateral.of_subject(&leaf.issuer), |one| {
-            (issued(&one.der, &leaf.der), is_valid(&one.der, now))
-        });
+        let intermediate = best(
+            &collateral.of_subject(&leaf.issuer),
+            |one| issued(&one.der, &leaf.der),
+            |one| is_valid(&one.der, now),
+        );
         let root = intermediate.and_then(|intermediate| {
-            best(&collateral.of_subject(&intermediate.issuer), |one| {
+            let pinned = |one: &Stored| {
                 let pinned = Product::of_root(&one.subject).and_then(|of| roots.sha256(of));
-                (pinned == Some(fingerprint(&one.der)), true)
-            })
+                pinned == Some(fingerprint(&one.der))
+            };
+            best(&collateral.of_subject(&intermediate.issuer), pinned, |_| true)
         });
         let der = |stored: &'a Stored| &stored.der[..];
         Self { leaf: Some(der(leaf)), intermediate: intermediate.map(der), root: root.map(der) }
@@ -88,27 +91,37 @@ fn leaf<'a>(
     };
     let mut candidates: Vec<_> = leaves(|kind, wanted| kind == wanted).collect();
     if candidates.len() > 1 {
-        // Of a fleet's certificates those of this chip and firmware, in their order.
-        candidates.sort_by_cached_key(|one| {
-            !Endorsed::read(&one.der).is_ok_and(|leaf| fits(&leaf, report))
-        });
+        // Of a fleet's certificates those of this chip and firmware, in their order. One alone
+        // needs no trying: the verification that follows tries it.
+        let fit = |one: &Stored| Endorsed::read(&one.der).is_ok_and(|leaf| fits(&leaf, report));
+        candidates.sort_by_cached_key(|one| !fit(one));
+        if candidates.get(1).is_some_and(|second| !fit(second)) && fit(candidates[0]) {
+            candidates.truncate(1);
+        }
     }
-    best(&candidates, |one| (has_signed(&one.der, report, signature), is_valid(&one.der, now)))
-        .or_else(|| leaves(|_, _| true).next())
+    let signed = |one: &Stored| has_signed(&one.der, report, signature);
+    let found = best(&candidates, signed, |one| is_valid(&one.der, now));
+    found.or_else(|| leaves(|_, _| true).next())
 }
 
-/// The first for which both hold, else the first for which the first does, else the first.
+/// The first for which both hold, else the first for which the first does, else the first. The
+/// second is asked for only where the first holds.
 fn best<'a>(
     candidates: &[&'a Stored],
-    holds: impl Fn(&Stored) -> (bool, bool),
+    first: impl Fn(&Stored) -> bool,
+    second: impl Fn(&Stored) -> bool,
 ) -> Option<&'a Stored> {
     if let [only] = candidates {
         return Some(only);
     }
-    let tried: Vec<_> = candidates.iter().take(TRIED).map(|one| (holds(one), *one)).collect();
-    let both = tried.iter().find(|(holds, _)| *holds == (true, true));
-    let one = both.or_else(|| tried.iter().find(|((first, _), _)| *first));
-    one.or(tried.first()).map(|(_, one)| *one)
+    let mut found = None;
+    for one in candidates.iter().take(TRIED).copied().filter(|one| first(one)) {
+        if second(one) {
+            return Some(one);
+        }
+        found = found.or(Some(one));
+    }
+    found.or(candidates.first().copied())
 }
 
 /// Whether a leaf is for the chip and the firmware that a report names. Hosts may mask the

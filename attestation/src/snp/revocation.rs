@@ -80,24 +80,36 @@ fn current(
             return Err("a list with a critical extension that this verifier does not know".into());
         }
         for revoked in list.iter_revoked_certificates() {
+            if revoked.extensions().iter().any(|extension| extension.critical) {
+                return Err(
+                    "an entry with a critical extension that this verifier does not know".into()
+                );
+            }
             for (what, certificate) in [("intermediate", &intermediate), ("root", &root)] {
-                if revoked.raw_serial() == certificate.raw_serial() {
+                if *revoked.serial() == certificate.tbs_certificate.serial {
                     return Err(format!("a list on which the {what} is"));
                 }
             }
         }
-        let until = list.next_update().map_or(i64::MIN, |next| next.timestamp());
-        let validity = Validity { from: list.last_update().timestamp(), until };
-        if latest.is_none_or(|latest| latest.until < until) {
+        let Some(next) = list.next_update() else {
+            return Err("a list that does not say when the next one is due".to_owned());
+        };
+        let validity = Validity { from: list.last_update().timestamp(), until: next.timestamp() };
+        // One that is current before any that is not, and then the one for longest.
+        let rank = |one: Validity| ((one.from..=one.until).contains(&now), one.until);
+        if latest.is_none_or(|latest| rank(latest) < rank(validity)) {
             latest = Some(validity);
         }
     }
+    let moment = |at: i64| text::time(u64::try_from(at).unwrap_or(0));
     match latest {
-        Some(latest) if (latest.from..=latest.until).contains(&now) => Ok(latest),
-        Some(latest) => {
-            let due = text::time(u64::try_from(latest.until).unwrap_or(0));
-            Err(format!("a list whose successor was due at {due}, or which is still to come"))
+        Some(latest) if now > latest.until => {
+            Err(format!("a list whose successor was due at {}", moment(latest.until)))
         }
+        Some(latest) if now < latest.from => {
+            Err(format!("a list that is made only at {}", moment(latest.from)))
+        }
+        Some(latest) => Ok(latest),
         None => Err("no list".to_owned()),
     }
 }

@@ -140,7 +140,11 @@ pub fn enclaves(of: &Measurements) -> Vec<Enclave> {
 #[must_use]
 pub fn warnings(policy: &Policy) -> Vec<String> {
     let warning = |one: Enclave| match one.section {
-        Section::Nitro | Section::Snp => None,
+        Section::Nitro => None,
+        Section::Snp => {
+            let (_, allows) = one.marks.iter().find(|(what, _)| *what == "allows")?;
+            Some(format!("WARNING: {:?} is approved although it allows {allows}", one.name))
+        }
         Section::Simulated => Some(format!(
             "WARNING: {:?} is SIMULATED: no hardware protects the data, whoever runs it reads all",
             one.name
@@ -166,8 +170,12 @@ fn guest_marks(guest: &Guest) -> Vec<(&'static str, String)> {
     if guest.vmpl != 0 {
         marks.push(("VMPL", guest.vmpl.to_string()));
     }
-    for allowance in &guest.allow {
-        marks.push(("allows", allowance.to_string()));
+    if let Some(provider) = &guest.provider {
+        marks.push(("provider", provider.clone()));
+    }
+    let allowances: Vec<_> = guest.allow.iter().map(ToString::to_string).collect();
+    if !allowances.is_empty() {
+        marks.push(("allows", allowances.join(", ")));
     }
     marks
 }

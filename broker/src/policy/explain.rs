@@ -84,13 +84,9 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
     writeln!(page, "Which enclaves may hold the key, each for one job")?;
     let mut unprotected = false;
     for Enclave { section, name, marks } in super::enclaves::enclaves(enclaves) {
-        let allows: Vec<_> = marks.iter().filter(|(what, _)| *what == "allows").collect();
-        let allows: Vec<_> = allows.into_iter().map(|(_, what)| what.as_str()).collect();
-        let allows = if allows.is_empty() {
-            String::new()
-        } else {
-            format!(", although it allows {}", allows.join(", "))
-        };
+        let allows = marks.iter().find(|(what, _)| *what == "allows");
+        let allows = allows
+            .map_or_else(String::new, |(_, allowed)| format!(", although it allows {allowed}"));
         writeln!(page, "  On {section}: {name:?}{allows}.")?;
         unprotected |= section.flag().is_some();
     }

@@ -63,7 +63,7 @@ pub fn time(text: &str) -> std::result::Result<UnixTime, String> {
 
 /// Every file of a folder, by name, or the one file that a path is.
 pub fn contents(path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let said = |error: std::io::Error| Error::usage(format!("{}: {error}", path.display()));
+    let said = |error: std::io::Error| Error::failed(format!("{}: {error}", path.display()));
     let mut paths = vec![path.to_owned()];
     if path.is_dir() {
         let entries = std::fs::read_dir(path).map_err(said)?;
@@ -72,7 +72,7 @@ pub fn contents(path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         paths.sort();
     }
     let read = |path: PathBuf| {
-        let bytes = files::read(&path, LIMIT).map_err(Error::usage)?;
+        let bytes = files::read(&path, LIMIT)?;
         Ok((path, bytes))
     };
     paths.into_iter().map(read).collect()

@@ -143,7 +143,7 @@ impl Nitro {
     fn roots(&self, document: &[u8]) -> Result<Roots> {
         let Some(folder) = &self.roots else { return Ok(Roots::aws()) };
         let mut roots = Vec::new();
-        for (path, bytes) in evidence_file::contents(folder)? {
+        for (path, bytes) in evidence_file::contents(folder).map_err(Error::usage)? {
             let parsed = match std::str::from_utf8(&bytes) {
                 Ok(text) => RootCertificate::from_text(text).map(|root| root.roots()),
                 Err(_) => Roots::simulated(&bytes),

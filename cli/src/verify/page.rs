@@ -126,7 +126,20 @@ fn warnings(verdict: &Verdict) -> Page {
 
 /// Whether the evidence is of an enclave in debug mode.
 fn debug(verdict: &Verdict) -> bool {
-    matches!(verdict.claims(), Some(Claims::Nitro(claims)) if claims.debug)
+    match verdict.claims() {
+        Some(Claims::Nitro(claims)) => claims.debug,
+        Some(Claims::SevSnp(claims)) => claims.debug,
+        _ => false,
+    }
+}
+
+/// The fingerprint of the vendor's root, and whether the evidence says when it was made.
+fn root_and_time(verdict: &Verdict) -> Option<(String, bool)> {
+    match verdict.claims()? {
+        Claims::Nitro(claims) => Some((hex::encode(&claims.root_sha256[..8]), true)),
+        Claims::SevSnp(claims) => Some((hex::encode(&claims.root_sha256.0[..8]), false)),
+        _ => None,
+    }
 }
 
 fn passed(verdict: &Verdict) -> usize {
@@ -140,13 +153,16 @@ fn foundations(outcome: &Outcome, delta: f64) -> Result<Page> {
     let made = ui::time(outcome.evidence_ms / 1000);
     let checks = passed(&outcome.verdict);
     let mut page = Page::new().title("What this rests on");
-    if let Some(Claims::Nitro(claims)) = outcome.verdict.claims() {
-        let root = hex::encode(&claims.root_sha256[..8]);
+    let mut evidence = format!("made {made}, {checks} checks passed as of that time");
+    if let Some((root, dated)) = root_and_time(&outcome.verdict) {
         page =
             page.row("vendor root", format!("{}, SHA-256 {root}...", outcome.verdict.platform()));
+        if !dated {
+            evidence = format!("of no time of its own, {checks} checks passed as of {made}");
+        }
     }
     page = page
-        .row("evidence", format!("made {made}, {checks} checks passed as of that time"))
+        .row("evidence", evidence)
         .row("transcript", first.transcript_id)
         .row("job", format!("{:?}, signed by {}", printable(&job.purpose), key(&first.job.signer)))
         .row(
@@ -268,7 +284,10 @@ fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
         "opted_out": outcome.verdict.opted_out().map(|check| check.name).collect::<Vec<_>>(),
         "checks_passed": passed(&outcome.verdict),
         "evidence": outcome.verdict,
-        "evidence_time": ui::time(outcome.evidence_ms / 1000),
+        "evidence_time": root_and_time(&outcome.verdict)
+            .is_none_or(|(_, dated)| dated)
+            .then(|| ui::time(outcome.evidence_ms / 1000)),
+        "judged_at": ui::time(outcome.evidence_ms / 1000),
         "transcript": first.transcript_id.to_string(),
         "job": first.job.id.to_string(),
         "orchestrator": first.job.signer.id().to_string(),

@@ -52,8 +52,8 @@ pub struct Snp {
     /// The launch digest
     #[arg(long, value_name = "HEX")]
     measurement: Hex<48>,
-    /// The least TCB: bootloader=N,tee=N,snp=N,microcode=N, and on Turin fmc=N. Without it any
-    /// will do, and the verdict shows it
+    /// The least TCB: bootloader=N,tee=N,snp=N,microcode=N, and on Turin fmc=N; products for
+    /// which it is not are refused. Without it any will do, and the verdict shows it
     #[arg(long, value_name = "PARTS", value_parser = tcb)]
     min_tcb: Option<Tcb>,
     /// Products to accept: milan, genoa, turin. All of them if none is named, and the verdict
@@ -106,7 +106,7 @@ impl Snp {
 
     /// Everything in the folder that is collateral; a report may lie beside its certificates.
     fn collateral(&self) -> Result<Collateral> {
-        let (collateral, _) = collateral::read(&self.collateral)?;
+        let (collateral, _) = collateral::read(&self.collateral).map_err(Error::usage)?;
         if collateral.entries().is_empty() {
             return Err(Error::usage(format!(
                 "{}: no certificate there; put the VCEK or VLEK, the ASK or ASVK and the ARK in it",
