@@ -131,15 +131,23 @@ impl AttestationResult {
     ///
     /// [`EarError::Key`] if the key does not sign.
     pub fn sign(&self, key: &EcdsaKeyPair, random: &dyn SecureRandom) -> Result<Vec<u8>, EarError> {
+        self.sign_with(|bytes| Some(key.sign(random, bytes).ok()?.as_ref().to_vec()))
+    }
+
+    /// The same, with a key that somebody else holds: `sign` gives r and s of ES384.
+    ///
+    /// # Errors
+    ///
+    /// [`EarError::Key`] if it gives none.
+    pub fn sign_with(
+        &self,
+        sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, EarError> {
         let protected = HeaderBuilder::new().algorithm(iana::Algorithm::ES384).build();
-        let sign = |bytes: &[u8]| {
-            let signature = key.sign(random, bytes).map_err(|_| EarError::Key)?;
-            Ok(signature.as_ref().to_vec())
-        };
         CoseSign1Builder::new()
             .protected(protected)
             .payload(self.to_cwt())
-            .try_create_signature(&[], sign)?
+            .try_create_signature(&[], |bytes| sign(bytes).ok_or(EarError::Key))?
             .build()
             .to_vec()
             .map_err(|_| EarError::Key)
@@ -151,6 +159,24 @@ impl AttestationResult {
     ///
     /// [`EarError`]
     pub fn open(bytes: &[u8], public_key: &[u8]) -> Result<Self, EarError> {
+        let (envelope, result) = Self::parse(bytes)?;
+        let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public_key);
+        envelope
+            .verify_signature(&[], |signature, signed| key.verify(signed, signature))
+            .map_err(|_| EarError::Signature)?;
+        Ok(result)
+    }
+
+    /// What a result says, unverified: not to be relied on, only to be shown.
+    ///
+    /// # Errors
+    ///
+    /// [`EarError::Format`]
+    pub fn unverified(bytes: &[u8]) -> Result<Self, EarError> {
+        Ok(Self::parse(bytes)?.1)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<(CoseSign1, Self), EarError> {
         let format = EarError::Format;
         if bytes.len() > LIMIT {
             return Err(format("longer than 4096 bytes"));
@@ -163,12 +189,10 @@ impl AttestationResult {
         {
             return Err(format("headers other than ES384's"));
         }
-        let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public_key);
-        envelope
-            .verify_signature(&[], |signature, signed| key.verify(signed, signature))
-            .map_err(|_| EarError::Signature)?;
-        let payload = envelope.payload.ok_or(format("no payload"))?;
-        Self::from_cwt(&payload).ok_or(format("claims other than those of a result"))
+        let payload = envelope.payload.as_deref().ok_or(format("no payload"))?;
+        let result =
+            Self::from_cwt(payload).ok_or(format("claims other than those of a result"))?;
+        Ok((envelope, result))
     }
 
     fn to_cwt(&self) -> Vec<u8> {

@@ -1,13 +1,19 @@
 //! Pages of evidence.
 
-use cloister_attestation::Unverified;
+use cloister_attestation::{AttestationResult, Unverified};
 use serde_json::json;
 
 use super::Found;
-use crate::{ui::Page, verify::decode};
+use crate::{
+    ui::{self, Page, printable},
+    verify::decode,
+};
 
 /// An attestation document or report, raw, in hexadecimal or in base64, if it is one.
 pub(super) fn evidence(bytes: &[u8]) -> Option<Found> {
+    if let Ok(result) = AttestationResult::unverified(bytes) {
+        return Some(attestation_result(&result));
+    }
     let evidence = Unverified::read(&decode(bytes.to_vec()))?;
     let mut page = Page::new().title(format!("Evidence: {}", evidence.form));
     for (name, value) in &evidence.fields {
@@ -20,4 +26,16 @@ pub(super) fn evidence(bytes: &[u8]) -> Option<Found> {
     };
     let claims = json!({ "form": evidence.form, "fields": evidence });
     Some(Found { kind: "evidence", page: page.next(next), claims })
+}
+
+fn attestation_result(result: &AttestationResult) -> Found {
+    let page = Page::new()
+        .title("An attestation result (EAR): what a verifier says of evidence")
+        .row("attester", printable(&result.attester))
+        .row("status", format!("{:?}", result.status))
+        .row("vector", format!("{:?}", result.vector))
+        .row("policy", printable(&result.policy))
+        .row("verifier", printable(&result.build))
+        .row("at", ui::time(result.issued_at));
+    Found { kind: "attestation-result", page, claims: json!(result) }
 }

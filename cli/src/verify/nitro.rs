@@ -57,6 +57,8 @@ pub struct Nitro {
     /// How old the document may be
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     max_age: u64,
+    #[command(flatten)]
+    ear: verdict::Ear,
 }
 
 /// What the nonce has to be.
@@ -115,7 +117,7 @@ impl Nitro {
         } else {
             nitro::verify(&document, &expectations)
         };
-        verdict::report(&verdict)
+        verdict::report(&verdict, &self.ear)
     }
 
     fn reference(&self) -> Result<ReferenceValues> {

@@ -80,6 +80,8 @@ pub struct Snp {
     /// Trust this root instead of AMD's: a certificate in DER. The verdict calls it simulated
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
+    #[command(flatten)]
+    ear: verdict::Ear,
 }
 
 impl Snp {
@@ -101,7 +103,7 @@ impl Snp {
             binding,
             reference: self.reference()?,
         };
-        verdict::report(&snp::verify(&report, &expectations))
+        verdict::report(&snp::verify(&report, &expectations), &self.ear)
     }
 
     /// Everything in the folder that is collateral; a report may lie beside its certificates.

@@ -1,16 +1,53 @@
 //! The verdict on one piece of evidence: a page, and the same as JSON.
 
-use cloister_attestation::{Outcome, Platform, Verdict};
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::Args;
+use cloister_attestation::{AttestationResult, Outcome, Platform, UnixTime, Verdict};
+use cloister_party::Home;
+use serde_json::json;
 
 use crate::{
-    error::{Context, Result},
+    error::{Context, Error, Result},
+    files,
     ui::{Page, Report},
 };
 
-/// The report of a verdict.
-pub fn report(verdict: &Verdict) -> Result<Report> {
-    let json = serde_json::to_value(verdict).doing("cannot write the verdict")?;
-    Ok(Report { page: page(verdict), json, holds: verdict.accepted() })
+/// The verdict as an attestation result, for those who rely on whoever runs this.
+#[derive(Args, Debug)]
+pub struct Ear {
+    /// Write the verdict as a signed attestation result (EAR), too; `--signer` signs it
+    #[arg(long, value_name = "FILE", requires = "signer")]
+    ear: Option<PathBuf>,
+    /// The home of the party that signs the attestation result
+    #[arg(long, value_name = "HOME", requires = "ear")]
+    signer: Option<PathBuf>,
+}
+
+/// The report of a verdict, which is written as an attestation result as well if that is
+/// asked for.
+pub fn report(verdict: &Verdict, ear: &Ear) -> Result<Report> {
+    let mut json = serde_json::to_value(verdict).doing("cannot write the verdict")?;
+    let mut page = page(verdict);
+    if let (Some(file), Some(home)) = (&ear.ear, &ear.signer) {
+        let home = Home::open(home).map_err(Error::usage)?;
+        let key = home.signing_key().map_err(Error::usage)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(now);
+        let result = AttestationResult::of(verdict, now, "cloister verify");
+        let signed = result.sign_with(|bytes| Some(key.sign(bytes).ok()?.to_vec()));
+        files::write(file, &signed.doing("cannot sign the attestation result")?)?;
+        page = page
+            .blank()
+            .row("attestation result", format!("{}, {:?}", file.display(), result.status))
+            .row("signed by", key.id());
+        json["ear"] =
+            json!({ "file": file, "status": result.status, "signed_by": key.id().to_string() });
+    }
+    Ok(Report { page, json, holds: verdict.accepted() })
 }
 
 fn page(verdict: &Verdict) -> Page {
@@ -21,7 +58,8 @@ fn page(verdict: &Verdict) -> Page {
     page = if verdict.accepted() {
         page.good(format!("ACCEPTED  {platform} evidence, {passed} checks passed"))
     } else {
-        page.bad(format!("DENIED  {platform} evidence, {failed} checks failed"))
+        let checks = if failed == 1 { "check" } else { "checks" };
+        page.bad(format!("DENIED  {platform} evidence, {failed} {checks} failed"))
     };
     if platform == Platform::Simulated {
         page = page.loud("SIMULATED PLATFORM: no hardware vouches for this.");

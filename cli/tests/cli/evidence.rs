@@ -181,6 +181,15 @@ fn a_report_is_verified_with_what_lies_in_a_folder() {
     assert!(page.contains("ACCEPTED") && page.contains("SIMULATED PLATFORM"), "{page}");
     assert_eq!(json(folder.path(), &["show", "report"])["kind"], "evidence");
 
+    works(folder.path(), &["author", "init", "auditor", "--name", "auditor"]);
+    let ear = [&base[..], &["--ear", "result.ear", "--signer", "auditor"]].concat();
+    assert_eq!(json(folder.path(), &ear)["ear"]["status"], "contraindicated");
+    let shown = json(folder.path(), &["show", "result.ear"]);
+    assert_eq!(shown["kind"], "attestation-result");
+    assert_eq!(shown["claims"]["vector"]["executables"], 3);
+    let (code, line) = fails(folder.path(), &[&base[..], &["--ear", "x"]].concat());
+    assert!(code == 2 && line.contains("--signer"), "{line}");
+
     let denied_with = |more: &[&str]| denied(folder.path(), &[&base[..], more].concat());
     assert_eq!(
         denied_with(&["--min-tcb", "bootloader=10,tee=0,snp=23,microcode=85"]),
