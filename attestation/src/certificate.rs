@@ -1,5 +1,7 @@
 //! What this verifier reads in certificates, beyond what webpki does.
 
+use ring::digest::{SHA256, digest};
+use rustls_pki_types::UnixTime;
 use webpki::{ExtendedKeyUsageValidator, KeyPurposeIdIter};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry::{OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384};
@@ -8,6 +10,7 @@ use x509_parser::x509::X509Name;
 
 use crate::cache::Validity;
 use crate::text;
+use crate::verdict::{Checks, Rule};
 
 /// The fields of a certificate that a rule is about.
 #[expect(clippy::struct_excessive_bools, reason = "what X.509 says yes or no to")]
@@ -97,6 +100,37 @@ impl Certificate {
     pub(crate) fn into_leaf(self) -> Option<Leaf> {
         Some(Leaf { public_key: self.p384_key?, not_after: u64::try_from(self.not_after).ok()? })
     }
+}
+
+/// SHA-256 of a certificate's DER.
+pub(crate) fn fingerprint(der: &[u8]) -> [u8; 32] {
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest(&SHA256, der).as_ref());
+    sha256
+}
+
+/// What webpki does not look at: the trust anchor's own certificate, by the rules of its
+/// platform for validity and for usage.
+pub(crate) fn root_itself(
+    der: &[u8],
+    intermediates: usize,
+    expected: String,
+    now: UnixTime,
+    [validity, usage]: [&Rule; 2],
+    checks: &mut Checks,
+) {
+    let Some(root) = Certificate::parse(der) else {
+        checks.judge(usage, false, "a certificate authority", "no certificate");
+        return;
+    };
+    checks.judge(
+        validity,
+        root.is_valid_at(now.as_secs()),
+        format!("valid at {}", text::time(now.as_secs())),
+        root.valid(),
+    );
+    let (holds, found) = root.authority(intermediates);
+    checks.judge(usage, holds, expected, found);
 }
 
 /// The common name, if there is exactly one.

@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Subcommand};
 use cloister_attestation::{
     UnixTime,
-    snp::{Collateral, CollateralError, Entry},
+    snp::{Collateral, CollateralError, Entry, EntryKind},
 };
 use cloister_protocol::Digest;
 use serde_json::{Value, json};
@@ -148,7 +148,7 @@ impl Check {
             claims["trouble"] = json!(trouble);
             findings.push(claims);
         }
-        let leaves = entries.iter().filter(|entry| is_leaf(entry)).count();
+        let leaves = entries.iter().filter(|entry| entry.kind == EntryKind::Leaf).count();
         let holds = leaves > 0 && findings.iter().all(|one| one["trouble"].is_null());
         let end = if leaves == 0 {
             Page::new().bad(
@@ -166,11 +166,6 @@ impl Check {
     }
 }
 
-/// Whether it certifies a key that signs reports.
-fn is_leaf(entry: &Entry<'_>) -> bool {
-    matches!(&entry.name[..], "SEV-VCEK" | "SEV-VLEK")
-}
-
 /// What keeps an entry from being of use.
 fn trouble(entry: &Entry<'_>, now: u64) -> Option<String> {
     if !entry.complete {
@@ -181,7 +176,7 @@ fn trouble(entry: &Entry<'_>, now: u64) -> Option<String> {
         return Some(format!("valid only from {}: check the time", ui::time(entry.from)));
     }
     if now > entry.until {
-        let what = if entry.about.contains("revocation") { "a new list" } else { "a new one" };
+        let what = if entry.kind == EntryKind::RevocationList { "a new list" } else { "a new one" };
         return Some(format!("ended at {}: get {what}", ui::time(entry.until)));
     }
     None
@@ -222,6 +217,6 @@ fn claims(entry: &Entry<'_>) -> Value {
 fn file_name(entry: &Entry<'_>) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = entry.name.chars().map(safe).take(40).collect();
-    let ending = if entry.about.contains("revocation") { "crl" } else { "der" };
+    let ending = if entry.kind == EntryKind::RevocationList { "crl" } else { "der" };
     format!("{name}-{}.{ending}", Digest::of("collateral", &[entry.der]).short())
 }

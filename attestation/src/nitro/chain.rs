@@ -5,10 +5,10 @@ use webpki::{EndEntityCert, anchor_from_trusted_cert};
 
 use super::envelope::Envelope;
 use super::{Roots, rules};
+use crate::Platform;
 use crate::cache::{Cache, ChainId, Validity};
-use crate::certificate::{AnyPurpose, Certificate, Leaf, reason};
+use crate::certificate::{AnyPurpose, Certificate, Leaf, reason, root_itself};
 use crate::verdict::{Checks, Stop};
-use crate::{Platform, text};
 
 /// Checks the chain, and gives the leaf if its key can have signed a document. The leaf is
 /// not to be relied on before the step has ended without a failure.
@@ -20,7 +20,10 @@ pub(super) fn verify(
     checks: &mut Checks,
 ) -> Result<Leaf, Stop> {
     pinned(envelope, roots, checks)?;
-    root_itself(envelope, now, checks);
+    let intermediates = envelope.cabundle.len() - 1;
+    let expected = format!("an authority for {intermediates} intermediates");
+    let root_rules = [&rules::ROOT_VALIDITY, &rules::ROOT_USAGE];
+    root_itself(&envelope.cabundle[0], intermediates, expected, now, root_rules, checks);
     path(envelope, now, cache, checks);
     key_usage(envelope, checks);
 
@@ -51,24 +54,6 @@ fn pinned(envelope: &Envelope, roots: &Roots, checks: &mut Checks) -> Result<(),
         _ => checks.opt_out(&rules::ROOT_PINNED, expected, found),
     }
     Ok(())
-}
-
-/// What webpki does not look at: the trust anchor's own certificate.
-fn root_itself(envelope: &Envelope, now: UnixTime, checks: &mut Checks) {
-    let Some(root) = Certificate::parse(&envelope.cabundle[0]) else {
-        checks.judge(&rules::ROOT_USAGE, false, "a certificate authority", "no certificate");
-        return;
-    };
-    checks.judge(
-        &rules::ROOT_VALIDITY,
-        root.is_valid_at(now.as_secs()),
-        format!("valid at {}", text::time(now.as_secs())),
-        root.valid(),
-    );
-    let intermediates = envelope.cabundle.len() - 1;
-    let (holds, found) = root.authority(intermediates);
-    let expected = format!("an authority for {intermediates} intermediates");
-    checks.judge(&rules::ROOT_USAGE, holds, expected, found);
 }
 
 /// RFC 5280 path validation by webpki, and that the path is the one that the document gives.

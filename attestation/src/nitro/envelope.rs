@@ -1,11 +1,10 @@
 //! The structure of a document, taken out before anything is believed.
 
 use ciborium::Value;
-use ring::digest::{SHA256, digest};
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 
 use super::{limits, rules};
-use crate::certificate::Leaf;
+use crate::certificate::{Leaf, fingerprint};
 use crate::verdict::{Checks, Stop};
 
 /// COSE label of the algorithm (RFC 9052, section 3.1).
@@ -89,9 +88,7 @@ impl Envelope {
 
     /// SHA-256 of the certificate that claims to be the root.
     pub(super) fn root_sha256(&self) -> [u8; 32] {
-        let mut value = [0; 32];
-        value.copy_from_slice(digest(&SHA256, &self.cabundle[0]).as_ref());
-        value
+        fingerprint(&self.cabundle[0])
     }
 
     /// Checks the signature (RFC 9052, section 4.4) with the leaf's key.

@@ -1,10 +1,8 @@
 //! The root that a document must rest on.
 
-use ring::digest::{SHA256, digest};
-
 use super::limits;
 use crate::Platform;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, fingerprint};
 
 /// SHA-256 of the DER of AWS's root for Nitro enclaves ("G1", valid to 2049-10-28).
 pub const AWS_ROOT_SHA256: [u8; 32] = [
@@ -39,8 +37,7 @@ impl Roots {
         if Certificate::parse(der).is_none() {
             return Err(RootError::NotACertificate);
         }
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(digest(&SHA256, der).as_ref());
+        let sha256 = fingerprint(der);
         if sha256 == AWS_ROOT_SHA256 {
             return Err(RootError::NotSimulated);
         }

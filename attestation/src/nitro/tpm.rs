@@ -5,8 +5,9 @@
 //! therefore nothing of it is ever taken for an enclave's, and it has its own expectations,
 //! claims and platform.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::claims::hexadecimal;
 use super::envelope::{Envelope, Kind};
 use super::policy::{self, Candidate};
 use super::{Optional, PcrIndex, Pcrs, ReferenceError, Roots, chain, interpret, rules};
@@ -125,8 +126,4 @@ fn steps(
         certificate_not_after: claims.certificate_not_after,
         root_sha256: claims.root_sha256,
     })
-}
-
-fn hexadecimal<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&hex::encode(bytes))
 }

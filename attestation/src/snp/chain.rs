@@ -7,12 +7,12 @@ use webpki::{EndEntityCert, anchor_from_trusted_cert};
 use super::collateral::Collateral;
 use super::path::Path;
 use super::report::{Report, SigningKey};
-use super::roots::{Roots, fingerprint};
+use super::roots::Roots;
 use super::{Product, pss, revocation, rules};
+use crate::Platform;
 use crate::cache::{Cache, ChainId, Validity};
-use crate::certificate::{AnyPurpose, Certificate, Leaf, reason};
+use crate::certificate::{AnyPurpose, Certificate, Leaf, fingerprint, reason, root_itself};
 use crate::verdict::{Checks, Stop};
-use crate::{Platform, text};
 
 /// A chain that was looked at. Not to be relied on before the step has ended without a failure.
 pub(super) struct Chain<'a> {
@@ -45,7 +45,8 @@ pub(super) fn verify<'a>(
         format!("the intermediate of a {} for {product}", key_name(kind)),
         if right { "this one" } else { "another one" },
     );
-    root_itself(root, now, checks);
+    let expected = "an authority for 1 intermediate".to_owned();
+    root_itself(root, 1, expected, now, [&rules::ROOT_VALIDITY, &rules::ROOT_USAGE], checks);
     let usage = Certificate::parse(intermediate).is_some_and(|one| one.may_sign_certificates);
     let found = if usage { "certificate signing" } else { "no permission to sign certificates" };
     checks.judge(&rules::CHAIN_USAGE, usage, "certificate signing", found);
@@ -160,22 +161,6 @@ fn pinned(
         checks.pass(&rules::ROOT_PINNED, "AMD's root", found);
     }
     Ok((product, sha256))
-}
-
-/// What webpki does not look at: the trust anchor's own certificate.
-fn root_itself(root: &[u8], now: UnixTime, checks: &mut Checks) {
-    let Some(root) = Certificate::parse(root) else {
-        checks.judge(&rules::ROOT_USAGE, false, "a certificate authority", "no certificate");
-        return;
-    };
-    checks.judge(
-        &rules::ROOT_VALIDITY,
-        root.is_valid_at(now.as_secs()),
-        format!("valid at {}", text::time(now.as_secs())),
-        root.valid(),
-    );
-    let (holds, found) = root.authority(1);
-    checks.judge(&rules::ROOT_USAGE, holds, "an authority for 1 intermediate", found);
 }
 
 const PATH: &str = "a valid path from the root to the leaf";

@@ -1,7 +1,6 @@
 //! Certificates and revocation lists that reports are verified with.
 
 use rustls_pki_types::pem::{PemObject, SectionKind};
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
@@ -26,11 +25,24 @@ pub(super) struct Stored {
     pub(super) issuer: String,
 }
 
+/// What an entry of a collateral is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A root or an intermediate.
+    Authority,
+    /// The certificate of a key that signs reports.
+    Leaf,
+    /// A revocation list.
+    RevocationList,
+}
+
 /// What one certificate or revocation list says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// The bytes.
     pub der: &'a [u8],
+    /// What it is for, by its subject.
+    pub kind: EntryKind,
     /// The common name of its subject; of a list, of its issuer.
     pub name: String,
     /// The common name of its issuer.
@@ -149,29 +161,20 @@ impl Collateral {
         Err(CollateralError::Format)
     }
 
-    /// All certificates, in DER.
-    pub fn certificates(&self) -> impl Iterator<Item = CertificateDer<'_>> {
-        self.certificates.iter().map(|stored| CertificateDer::from(&stored.der[..]))
-    }
-
-    /// All revocation lists, in DER.
-    pub fn revocation_lists(&self) -> impl Iterator<Item = CertificateRevocationListDer<'_>> {
-        self.revocation_lists.iter().map(|der| CertificateRevocationListDer::from(&der[..]))
-    }
-
     /// Everything in it, as it says of itself: authorities first, leaves, then lists.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry<'_>> {
         let known = |issuer: &str| self.certificates.iter().any(|one| one.subject == issuer);
         let mut entries: Vec<_> =
             self.certificates.iter().map(|one| one.entry(known(&one.issuer))).collect();
-        entries.sort_by_key(|entry| leaf::kind(&entry.name).is_some());
+        entries.sort_by_key(|entry| entry.kind);
         for der in &self.revocation_lists {
             let Ok((_, list)) = CertificateRevocationList::from_der(der) else { continue };
             let issuer = common_name(list.issuer()).unwrap_or_default().to_owned();
             let revoked = list.iter_revoked_certificates().count();
             entries.push(Entry {
                 der,
+                kind: EntryKind::RevocationList,
                 name: issuer.clone(),
                 about: format!("a revocation list of {revoked} certificates"),
                 from: seconds(list.last_update().timestamp()),
@@ -205,20 +208,24 @@ impl Stored {
             let validity = parsed.validity();
             (seconds(validity.not_before.timestamp()), seconds(validity.not_after.timestamp()))
         });
-        let about = match (leaf::kind(&self.subject), Endorsed::read(&self.der)) {
-            (Some(_), Ok(Endorsed { product, tcb, chip: Some(chip), .. })) => {
+        let kind = match leaf::kind(&self.subject) {
+            Some(_) => EntryKind::Leaf,
+            None => EntryKind::Authority,
+        };
+        let about = match (kind, Endorsed::read(&self.der)) {
+            (EntryKind::Leaf, Ok(Endorsed { product, tcb, chip: Some(chip), .. })) => {
                 format!("{product} chip {}, {tcb}", hex::encode(chip))
             }
-            (Some(_), Ok(Endorsed { product, tcb, provider, .. })) => {
+            (EntryKind::Leaf, Ok(Endorsed { product, tcb, provider, .. })) => {
                 let provider = provider.unwrap_or_default();
                 format!("{product} of {}, {tcb}", crate::text::quoted(&provider))
             }
-            (Some(_), Err(wrong)) => format!("not as AMD specifies: {wrong}"),
-            (None, _) if self.subject == self.issuer => "a root".to_owned(),
-            (None, _) => "an intermediate".to_owned(),
+            (EntryKind::Leaf, Err(wrong)) => format!("not as AMD specifies: {wrong}"),
+            (_, _) if self.subject == self.issuer => "a root".to_owned(),
+            (_, _) => "an intermediate".to_owned(),
         };
         let (name, issuer) = (self.subject.clone(), self.issuer.clone());
-        Entry { der: &self.der, name, issuer, about, from, until, complete }
+        Entry { der: &self.der, kind, name, issuer, about, from, until, complete }
     }
 }
 

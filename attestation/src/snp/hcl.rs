@@ -24,8 +24,9 @@ pub(super) struct Wrapped<'a> {
     hash: &'static Algorithm,
 }
 
-/// Whether these bytes begin like Azure's wrapping.
-pub(super) fn is_wrapped(bytes: &[u8]) -> bool {
+/// Whether these bytes begin like Azure's wrapping of a report.
+#[must_use]
+pub fn is_wrapped(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 

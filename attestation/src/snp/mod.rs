@@ -33,6 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod binding;
 mod chain;
 mod claims;
 mod collateral;
@@ -53,7 +54,8 @@ mod tcb;
 mod version;
 
 pub use claims::{Claims, GuestPolicy, Mitigations, PlatformInfo, SignedBy};
-pub use collateral::{Collateral, CollateralError, Entry};
+pub use collateral::{Collateral, CollateralError, Entry, EntryKind};
+pub use hcl::is_wrapped;
 pub use product::Product;
 pub use reference::{
     Allowance, Feature, Guest, LeastTcb, Reference, ReferenceError, ReferenceValues,
@@ -133,14 +135,14 @@ pub fn verify_with(evidence: &[u8], expectations: &Expectations, cache: &mut Cac
 pub fn is_report(evidence: &[u8]) -> bool {
     // Documents of the Nitro shape begin with other bytes: versions have small numbers.
     let small = |version: &[u8]| version[1..4].iter().all(|&byte| byte == 0);
-    hcl::is_wrapped(evidence) || evidence.len() >= limits::REPORT && small(evidence)
+    is_wrapped(evidence) || evidence.len() >= limits::REPORT && small(evidence)
 }
 
 /// What the processor has signed of a report, unverified: two reports that agree in it say the
 /// same, whatever their signatures look like.
 #[must_use]
 pub fn signed_part(evidence: &[u8]) -> Option<&[u8]> {
-    if hcl::is_wrapped(evidence) {
+    if is_wrapped(evidence) {
         return Some(Report::new(Wrapped::read(evidence).ok()?.report)?.signed());
     }
     Some(Report::new(evidence.get(..limits::REPORT)?)?.signed())
@@ -161,7 +163,7 @@ fn without_table<'a, 'b>(
     }
     let collateral = Cow::Borrowed(collateral);
     match evidence.split_at_checked(limits::REPORT) {
-        Some((report, table)) if !table.is_empty() && !hcl::is_wrapped(evidence) => {
+        Some((report, table)) if !table.is_empty() && !is_wrapped(evidence) => {
             let mut collateral = collateral;
             match collateral.to_mut().add_table(table) {
                 Ok(count) => {
@@ -262,7 +264,7 @@ fn unwrap<'a>(
     checks: &mut Checks,
 ) -> Result<(Report<'a>, Option<Wrapped<'a>>), Stop> {
     const EXPECTED: &str = "a report of 1184 bytes, or Azure's wrapping of one";
-    let wrapped = if hcl::is_wrapped(evidence) {
+    let wrapped = if is_wrapped(evidence) {
         let wrapped = Wrapped::read(evidence);
         Some(wrapped.map_err(|found| checks.stop(&rules::EVIDENCE_SIZE, EXPECTED, found))?)
     } else {

@@ -11,9 +11,9 @@ use x509_parser::parse_x509_certificate;
 use super::collateral::{Collateral, Stored};
 use super::leaf::{self, Endorsed};
 use super::report::{Report, SigningKey};
-use super::roots::{Roots, fingerprint};
+use super::roots::Roots;
 use super::{Product, Tcb, pss};
-use crate::certificate::{Certificate, common_name};
+use crate::certificate::{Certificate, common_name, fingerprint};
 
 /// How many certificates of one name are tried.
 const TRIED: usize = 64;

@@ -4,10 +4,10 @@ use std::fmt::Display;
 
 use super::reference::{Allowance, Feature, Guest};
 use super::version::Version;
-use super::{Claims, Expectations, SignedBy, Tcb, rules};
+use super::{Claims, Expectations, SignedBy, Tcb, binding, rules};
 use crate::hexadecimal::Hex;
+use crate::text;
 use crate::verdict::{Checks, Rule};
-use crate::{Binding, Freshness, text};
 
 // Bits of the guest policy.
 const RESERVED_BIT: u32 = 17;
@@ -60,8 +60,8 @@ pub(super) fn appraise(claims: &Claims, expectations: &Expectations, checks: &mu
         reference,
     } = expectations;
     guest(claims, reference, checks);
-    nonce(claims, freshness, binding, checks);
-    report_data(claims, binding, checks);
+    binding::nonce(claims, freshness, binding, checks);
+    binding::report_data(claims, binding, checks);
 }
 
 /// Compares with the approved guest that the report fails the fewest rules of.
@@ -378,54 +378,5 @@ impl Compare<'_> {
     fn equal<T: PartialEq + Display>(&mut self, rule: &Rule, expected: T, found: T) {
         let holds = expected == found;
         self.checks.judge(rule, holds, expected.to_string(), found.to_string());
-    }
-}
-
-fn nonce(claims: &Claims, freshness: &Freshness, binding: &Binding, checks: &mut Checks) {
-    const EXPECTED: &str = "a nonce that the binding covers";
-    match (freshness, binding) {
-        (Freshness::Nonce(_), _) => {
-            let found = "a report, which has no field for one";
-            checks.judge(&rules::NONCE, false, EXPECTED, found);
-        }
-        (Freshness::WithinBinding, Binding::AcceptAnyBinding) => {
-            checks.judge(&rules::NONCE, false, EXPECTED, "a binding that is not compared");
-        }
-        (Freshness::WithinBinding, _) if claims.runtime_claims.is_some() => {
-            let found = "a report that the paravisor got at boot, for no nonce of anybody's";
-            checks.judge(&rules::NONCE, false, EXPECTED, found);
-        }
-        (Freshness::WithinBinding, _) => checks.pass(&rules::NONCE, EXPECTED, "see binding"),
-        (Freshness::AcceptAnyNonce, _) => {
-            let found = "reports have no time: this one may be of any age";
-            checks.opt_out(&rules::NONCE, "any nonce, by the caller's choice", found);
-        }
-    }
-}
-
-fn report_data(claims: &Claims, binding: &Binding, checks: &mut Checks) {
-    let found = claims.report_data;
-    let expected = match binding {
-        Binding::Exactly(expected) => Some(*expected),
-        // Shorter ones are followed by zeros, as guests write them.
-        Binding::UserData(expected) => {
-            let mut padded = [0; 64];
-            let fits = padded.get_mut(..expected.len()).filter(|start| !start.is_empty());
-            let Some(start) = fits else {
-                let expected = format!("{} bytes", expected.len());
-                checks.judge(&rules::BINDING, false, expected, "64 bytes, as in every report");
-                return;
-            };
-            start.copy_from_slice(expected);
-            Some(padded)
-        }
-        Binding::AcceptAnyBinding => None,
-    };
-    if let Some(expected) = expected.map(Hex) {
-        let holds = expected == found;
-        checks.judge(&rules::BINDING, holds, expected.to_string(), found.to_string());
-    } else {
-        let expected = "any binding, by the caller's choice";
-        checks.opt_out(&rules::BINDING, expected, found.to_string());
     }
 }

@@ -1,11 +1,10 @@
 //! The roots that reports may rest on.
 
-use ring::digest::{SHA256, digest};
 use x509_parser::parse_x509_certificate;
 
 use super::Product;
 use crate::Platform;
-use crate::certificate::{Certificate, common_name};
+use crate::certificate::{Certificate, common_name, fingerprint};
 use crate::nitro::RootError;
 
 /// Pinned roots: AMD's, or one of a simulated vendor.
@@ -75,11 +74,4 @@ impl Roots {
             Pinned::Simulated { product, sha256 } => (product == of).then_some(sha256),
         }
     }
-}
-
-/// SHA-256 of a certificate's DER.
-pub(super) fn fingerprint(der: &[u8]) -> [u8; 32] {
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(digest(&SHA256, der).as_ref());
-    sha256
 }

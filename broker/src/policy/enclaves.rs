@@ -49,6 +49,18 @@ pub struct Enclave {
     pub marks: Vec<(&'static str, String)>,
 }
 
+/// The mark that says what weakens the statement.
+const ALLOWS: &str = "allows";
+
+impl Enclave {
+    /// What is allowed although it weakens the statement, if anything is.
+    #[must_use]
+    pub fn allows(&self) -> Option<&str> {
+        let mark = self.marks.iter().find(|(what, _)| *what == ALLOWS);
+        mark.map(|(_, allowed)| allowed.as_str())
+    }
+}
+
 impl Section {
     /// Its name in the policy.
     #[must_use]
@@ -142,7 +154,7 @@ pub fn warnings(policy: &Policy) -> Vec<String> {
     let warning = |one: Enclave| match one.section {
         Section::Nitro => None,
         Section::Snp => {
-            let (_, allows) = one.marks.iter().find(|(what, _)| *what == "allows")?;
+            let allows = one.allows()?;
             Some(format!("WARNING: {:?} is approved although it allows {allows}", one.name))
         }
         Section::Simulated => Some(format!(
@@ -175,7 +187,7 @@ fn guest_marks(guest: &Guest) -> Vec<(&'static str, String)> {
     }
     let allowances: Vec<_> = guest.allow.iter().map(ToString::to_string).collect();
     if !allowances.is_empty() {
-        marks.push(("allows", allowances.join(", ")));
+        marks.push((ALLOWS, allowances.join(", ")));
     }
     marks
 }

@@ -83,10 +83,10 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
 
     writeln!(page, "Which enclaves may hold the key, each for one job")?;
     let mut unprotected = false;
-    for Enclave { section, name, marks } in super::enclaves::enclaves(enclaves) {
-        let allows = marks.iter().find(|(what, _)| *what == "allows");
-        let allows = allows
-            .map_or_else(String::new, |(_, allowed)| format!(", although it allows {allowed}"));
+    for enclave in super::enclaves::enclaves(enclaves) {
+        let allows = enclave.allows();
+        let allows = allows.map_or_else(String::new, |what| format!(", although it allows {what}"));
+        let Enclave { section, name, .. } = enclave;
         writeln!(page, "  On {section}: {name:?}{allows}.")?;
         unprotected |= section.flag().is_some();
     }

@@ -92,7 +92,7 @@ impl Snp {
         // Azure's paravisor asked for its report at boot: there is no nonce in it to compare.
         let freshness = match binding {
             Binding::AcceptAnyBinding => Freshness::AcceptAnyNonce,
-            _ if report.starts_with(b"HCLA") => Freshness::AcceptAnyNonce,
+            _ if snp::is_wrapped(&report) => Freshness::AcceptAnyNonce,
             _ => Freshness::WithinBinding,
         };
         let expectations = Expectations {
