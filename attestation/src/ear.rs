@@ -9,14 +9,13 @@
 //! evidence verifies it itself; this is for those who rely on a verifier.
 
 use ciborium::Value;
-use coset::{
-    CborSerializable, CoseSign1, CoseSign1Builder, HeaderBuilder, iana, iana::CwtClaimName,
-};
+use coset::iana::CwtClaimName;
 use ring::rand::SecureRandom;
-use ring::signature::{ECDSA_P384_SHA384_FIXED, EcdsaKeyPair, UnparsedPublicKey};
+use ring::signature::EcdsaKeyPair;
 use rustls_pki_types::UnixTime;
 use serde::Serialize;
 
+use crate::sign1::{self, Envelope};
 use crate::verdict::{Check, Claims, Outcome, Platform, Verdict};
 
 /// Which claims these are.
@@ -143,14 +142,7 @@ impl AttestationResult {
         &self,
         sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
     ) -> Result<Vec<u8>, EarError> {
-        let protected = HeaderBuilder::new().algorithm(iana::Algorithm::ES384).build();
-        CoseSign1Builder::new()
-            .protected(protected)
-            .payload(self.to_cwt())
-            .try_create_signature(&[], |bytes| sign(bytes).ok_or(EarError::Key))?
-            .build()
-            .to_vec()
-            .map_err(|_| EarError::Key)
+        sign1::sign(self.to_cwt(), None, sign).ok_or(EarError::Key)
     }
 
     /// Opens a result that the verifier with this public key (an uncompressed point) signed.
@@ -160,11 +152,7 @@ impl AttestationResult {
     /// [`EarError`]
     pub fn open(bytes: &[u8], public_key: &[u8]) -> Result<Self, EarError> {
         let (envelope, result) = Self::parse(bytes)?;
-        let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public_key);
-        envelope
-            .verify_signature(&[], |signature, signed| key.verify(signed, signature))
-            .map_err(|_| EarError::Signature)?;
-        Ok(result)
+        if envelope.is_signed_by(public_key) { Ok(result) } else { Err(EarError::Signature) }
     }
 
     /// What a result says, unverified: not to be relied on, only to be shown.
@@ -176,22 +164,10 @@ impl AttestationResult {
         Ok(Self::parse(bytes)?.1)
     }
 
-    fn parse(bytes: &[u8]) -> Result<(CoseSign1, Self), EarError> {
-        let format = EarError::Format;
-        if bytes.len() > LIMIT {
-            return Err(format("longer than 4096 bytes"));
-        }
-        let envelope = CoseSign1::from_slice(bytes).map_err(|_| format("no COSE_Sign1"))?;
-        let es384 = coset::RegisteredLabelWithPrivate::Assigned(iana::Algorithm::ES384);
-        if envelope.protected.header.alg != Some(es384)
-            || !envelope.protected.header.crit.is_empty()
-            || !envelope.unprotected.is_empty()
-        {
-            return Err(format("headers other than ES384's"));
-        }
-        let payload = envelope.payload.as_deref().ok_or(format("no payload"))?;
-        let result =
-            Self::from_cwt(payload).ok_or(format("claims other than those of a result"))?;
+    fn parse(bytes: &[u8]) -> Result<(Envelope, Self), EarError> {
+        let envelope = Envelope::read(bytes, LIMIT, None).map_err(EarError::Format)?;
+        let result = Self::from_cwt(envelope.payload())
+            .ok_or(EarError::Format("claims other than those of a result"))?;
         Ok((envelope, result))
     }
 

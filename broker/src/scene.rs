@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use cloister_attestation::Measurements;
+use cloister_attestation::{Measurements, snp::Collateral};
 use cloister_protocol::{
     Digest, Id, KeyId, Signed, SigningKey, Verified,
     brokering::GrantRequest,
@@ -292,6 +292,7 @@ impl Scene {
             policy: &case.policy,
             datasets: &case.datasets,
             approvals: &case.approvals,
+            collateral: &Collateral::new(),
             nonce: self.nonce_state,
             now: self.now,
         })

@@ -6,6 +6,7 @@
 //! | `approvals/*.cloister` | code that the owner approved |
 //! | `data/ID.key` | the 32 bytes of a dataset's key; only the owner may read it |
 //! | `data/ID.proof` | that dataset's header and manifest |
+//! | `collateral/*` | certificates and revocation lists that reports of SEV-SNP are verified with |
 //! | `ledger.sqlite` | see [`crate::ledger`] |
 //!
 //! `ID` is the first 32 hexadecimal digits of the manifest's id. Files are read anew for
@@ -19,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cloister_attestation::snp::{Collateral, CollateralError};
 use cloister_protocol::{
     Id, KeyId, Signed, Verified, cbor,
     code::CodeApproval,
@@ -33,6 +35,8 @@ use crate::policy::{Policy, PolicyError};
 
 /// Length of a dataset's key.
 const KEY: usize = 32;
+/// A certificate, a revocation list, or several in PEM.
+const COLLATERAL: usize = 64 * 1024;
 /// A header and a manifest.
 const PROOF: usize = 2 * limits::SIGNED_OBJECT;
 
@@ -79,6 +83,14 @@ pub enum VaultError {
         /// Its mode.
         mode: u32,
     },
+    /// Something that is no collateral among it.
+    #[error("[home-collateral] {path}: {error}; take it out, or put it there again")]
+    Collateral {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: CollateralError,
+    },
     /// Header and manifest do not belong together.
     #[error("[home-proof] {path} is not the proof of that dataset: {why}")]
     Proof {
@@ -122,22 +134,34 @@ impl Vault {
     ///
     /// When the directory or a file in it cannot be read.
     pub fn approvals(&self) -> Result<Vec<Signed<CodeApproval>>, VaultError> {
-        let directory = self.home.join("approvals");
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(VaultError::File { path: directory, error }),
-        };
         let mut approvals = Vec::new();
-        for entry in entries {
-            let entry =
-                entry.map_err(|error| VaultError::File { path: directory.clone(), error })?;
-            if entry.path().extension().is_some_and(|extension| extension == "cloister") {
-                let bytes = read(&entry.path(), limits::SIGNED_OBJECT, "at most 48 KiB")?;
+        for path in files(&self.home.join("approvals"))? {
+            if path.extension().is_some_and(|extension| extension == "cloister") {
+                let bytes = read(&path, limits::SIGNED_OBJECT, "at most 48 KiB")?;
                 approvals.push(Signed::from_bytes(bytes));
             }
         }
         Ok(approvals)
+    }
+
+    /// Everything in `collateral/`: what the owner keeps to verify reports with, beside what
+    /// hosts send along. Nothing in it is trusted for being there.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or is not collateral: a revocation list that is not read
+    /// revokes nothing.
+    pub fn collateral(&self) -> Result<Collateral, VaultError> {
+        let mut collateral = Collateral::new();
+        for path in files(&self.home.join("collateral"))? {
+            // On its way to being written.
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+                continue;
+            }
+            let bytes = read(&path, COLLATERAL, "at most 64 KiB")?;
+            collateral.add(&bytes).map_err(|error| VaultError::Collateral { path, error })?;
+        }
+        Ok(collateral)
     }
 
     /// Those of `datasets` whose proof and key are here.
@@ -234,6 +258,16 @@ impl Vault {
         let directory = self.home.join("data");
         (directory.join(format!("{stem}.key")), directory.join(format!("{stem}.proof")))
     }
+}
+
+/// The files of a directory, none if it is not there.
+fn files(directory: &Path) -> Result<Vec<PathBuf>, VaultError> {
+    let failed = |error| VaultError::File { path: directory.to_owned(), error };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
 }
 
 /// Reads a whole file of at most `limit` bytes.

@@ -220,6 +220,7 @@ const WORKING: &[(&str, &str)] = &[
     ("collateral add", "collateral add evidence/certs/leaf evidence/root --to kept"),
     ("collateral show", "collateral show evidence/certs"),
     ("collateral check", "collateral check evidence/certs --at 2026-01-01T00:00:00Z"),
+    ("collateral sign", "collateral sign evidence/certs --home north --to certs.bundle"),
     ("show", "show fresh.sealed"),
     ("completions", "completions bash"),
 ];
@@ -258,6 +259,7 @@ const FAILING: &[(&str, &str, &str)] = &[
     ("collateral add", "collateral add junk --to kept", "neither a certificate nor"),
     ("collateral show", "collateral show missing", "no such file"),
     ("collateral check", "collateral check missing", "no such file"),
+    ("collateral sign", "collateral sign data --home north --to none.bundle", "no certificate"),
     ("show", "show junk", "not a file of Cloister's"),
 ];
 

@@ -126,7 +126,7 @@ fn complete<'a>(path: &Path<'a>, kind: SigningKey, checks: &mut Checks) -> Resul
     match (path.leaf, path.intermediate, path.root) {
         (Some(leaf), Some(intermediate), Some(root)) => {
             checks.pass(&rules::COLLATERAL_CHAIN, "all three certificates", found);
-            Ok((leaf, intermediate, root))
+            Ok((&leaf.der, &intermediate.der, &root.der))
         }
         _ => Err(checks.stop(&rules::COLLATERAL_CHAIN, "all three certificates", found)),
     }

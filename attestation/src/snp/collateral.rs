@@ -25,6 +25,13 @@ pub(super) struct Stored {
     pub(super) issuer: String,
 }
 
+/// What bytes in DER are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoded {
+    Certificate,
+    RevocationList,
+}
+
 /// What an entry of a collateral is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
@@ -114,12 +121,14 @@ impl Collateral {
 
     fn add_encoded(&mut self, bytes: &[u8]) -> Result<usize, CollateralError> {
         if bytes.first() == Some(&0x30) {
-            return self.add_der(bytes).map(|()| 1);
+            return self.add_der(bytes).map(|_| 1);
         }
         let mut count = 0;
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
             match section.map_err(|_| CollateralError::Format)? {
-                (SectionKind::Certificate | SectionKind::Crl, der) => self.add_der(&der)?,
+                (SectionKind::Certificate | SectionKind::Crl, der) => {
+                    self.add_der(&der)?;
+                }
                 _ => return Err(CollateralError::Format),
             }
             count += 1;
@@ -127,14 +136,15 @@ impl Collateral {
         if count == 0 { Err(CollateralError::Format) } else { Ok(count) }
     }
 
-    fn add_der(&mut self, der: &[u8]) -> Result<(), CollateralError> {
+    /// Takes one certificate or revocation list in DER, and says which it is.
+    pub(super) fn add_der(&mut self, der: &[u8]) -> Result<Encoded, CollateralError> {
         if let Ok(([], certificate)) = parse_x509_certificate(der) {
             let size = |found, most| CollateralError::Size { what: "a certificate", found, most };
             if der.len() > limits::CERTIFICATE {
                 return Err(size(der.len(), limits::CERTIFICATE));
             }
             if self.certificates.iter().any(|stored| stored.der == der) {
-                return Ok(());
+                return Ok(Encoded::Certificate);
             }
             if self.certificates.len() == limits::CERTIFICATES {
                 return Err(CollateralError::Many);
@@ -142,7 +152,7 @@ impl Collateral {
             let [subject, issuer] = [certificate.subject(), certificate.issuer()]
                 .map(|name| common_name(name).unwrap_or_default().to_owned());
             self.certificates.push(Stored { der: der.to_vec(), subject, issuer });
-            return Ok(());
+            return Ok(Encoded::Certificate);
         }
         if let Ok(([], _)) = CertificateRevocationList::from_der(der) {
             if der.len() > limits::CRL {
@@ -150,13 +160,13 @@ impl Collateral {
                 return Err(CollateralError::Size { what, found: der.len(), most: limits::CRL });
             }
             if self.revocation_lists.iter().any(|known| known == der) {
-                return Ok(());
+                return Ok(Encoded::RevocationList);
             }
             if self.revocation_lists.len() == limits::CRLS {
                 return Err(CollateralError::Many);
             }
             self.revocation_lists.push(der.to_vec());
-            return Ok(());
+            return Ok(Encoded::RevocationList);
         }
         Err(CollateralError::Format)
     }

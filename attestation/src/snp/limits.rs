@@ -19,3 +19,5 @@ pub(super) const ENTRIES: usize = 32;
 /// Azure's wrapping: a report, and runtime claims that fit a TPM's index of 2600 bytes and
 /// some room.
 pub(super) const HCL: usize = 16 * 1024;
+/// A signed bundle: the certificates of some hundreds of chips.
+pub(super) const BUNDLE: usize = 1024 * 1024;

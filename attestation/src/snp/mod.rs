@@ -34,6 +34,7 @@
 //! ```
 
 mod binding;
+mod bundle;
 mod chain;
 mod claims;
 mod collateral;
@@ -53,6 +54,7 @@ mod table;
 mod tcb;
 mod version;
 
+pub use bundle::{Bundle, BundleError};
 pub use claims::{Claims, GuestPolicy, Mitigations, PlatformInfo, SignedBy};
 pub use collateral::{Collateral, CollateralError, Entry, EntryKind};
 pub use hcl::is_wrapped;

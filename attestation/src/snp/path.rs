@@ -13,7 +13,7 @@ use super::leaf::{self, Endorsed};
 use super::report::{Report, SigningKey};
 use super::roots::Roots;
 use super::{Product, Tcb, pss};
-use crate::certificate::{Certificate, common_name, fingerprint};
+use crate::certificate::{Certificate, fingerprint};
 
 /// How many certificates of one name are tried.
 const TRIED: usize = 64;
@@ -21,9 +21,9 @@ const TRIED: usize = 64;
 /// The certificates that lead to one report's key, as found.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Path<'a> {
-    pub(super) leaf: Option<&'a [u8]>,
-    pub(super) intermediate: Option<&'a [u8]>,
-    pub(super) root: Option<&'a [u8]>,
+    pub(super) leaf: Option<&'a Stored>,
+    pub(super) intermediate: Option<&'a Stored>,
+    pub(super) root: Option<&'a Stored>,
 }
 
 impl<'a> Path<'a> {
@@ -48,20 +48,17 @@ impl<'a> Path<'a> {
             };
             best(&collateral.of_subject(&intermediate.issuer), pinned, |_| true)
         });
-        let der = |stored: &'a Stored| &stored.der[..];
-        Self { leaf: Some(der(leaf)), intermediate: intermediate.map(der), root: root.map(der) }
+        Self { leaf: Some(leaf), intermediate, root }
     }
 
     /// The product whose root this path begins at, by the root's name.
     pub(super) fn product(&self) -> Option<Product> {
-        let (_, root) = parse_x509_certificate(self.root?).ok()?;
-        Product::of_root(common_name(root.subject())?)
+        Product::of_root(&self.root?.subject)
     }
 
     /// Which kind of key the leaf is for.
     pub(super) fn kind(&self) -> Option<SigningKey> {
-        let (_, leaf) = parse_x509_certificate(self.leaf?).ok()?;
-        leaf::kind(common_name(leaf.subject())?)
+        leaf::kind(&self.leaf?.subject)
     }
 
     /// Whether the intermediate has the name that a chain of this kind and product has.
@@ -70,10 +67,7 @@ impl<'a> Path<'a> {
             SigningKey::Vlek => format!("SEV-VLEK-{product}"),
             SigningKey::Vcek | SigningKey::Other(_) => format!("SEV-{product}"),
         };
-        let Some(Ok((_, intermediate))) = self.intermediate.map(parse_x509_certificate) else {
-            return false;
-        };
-        common_name(intermediate.subject()) == Some(&expected[..])
+        self.intermediate.is_some_and(|intermediate| intermediate.subject == expected)
     }
 }
 

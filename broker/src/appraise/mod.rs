@@ -12,7 +12,7 @@ mod job;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use cloister_attestation::{Binding, Clock, Freshness, Platform, UnixTime};
+use cloister_attestation::{Binding, Clock, Freshness, Platform, UnixTime, snp::Collateral};
 use cloister_protocol::{
     Digest, Id, KeyId, Signed, Verified,
     brokering::GrantRequest,
@@ -40,6 +40,8 @@ pub struct Ground<'a> {
     pub datasets: &'a BTreeSet<Id<DatasetManifest>>,
     /// Approvals found in the owner's home; their signatures are checked here.
     pub approvals: &'a [Signed<CodeApproval>],
+    /// Certificates and revocation lists that the owner keeps, for reports of SEV-SNP.
+    pub collateral: &'a Collateral,
     /// What became of the nonce that [`Request::nonce`] returns.
     pub nonce: NonceState,
     /// Seconds since 1970.
@@ -223,8 +225,9 @@ impl<'a> Request<'a> {
         let policy = &ground.policy.value;
         let max_age = Duration::from_secs(policy.evidence_max_age.into());
         let now = UnixTime::since_unix_epoch(Duration::from_secs(ground.now));
-        let verdict = policy.enclaves.appraise(
+        let verdict = policy.enclaves.appraise_with(
             &self.message.evidence,
+            ground.collateral,
             Clock::at(now).max_age(max_age),
             // The transcript's digest covers the nonce that was checked above.
             Freshness::WithinBinding,

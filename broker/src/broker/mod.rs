@@ -153,6 +153,7 @@ impl Broker {
         let policy = self.policy(now)?;
         let datasets = self.vault.held(request.datasets())?;
         let approvals = self.vault.approvals()?;
+        let collateral = self.vault.collateral()?;
         // 3. Decide.
         let appraised = request.appraise(&Ground {
             owner: self.owner,
@@ -160,6 +161,7 @@ impl Broker {
             policy: &policy,
             datasets: &datasets,
             approvals: &approvals,
+            collateral: &collateral,
             nonce,
             now,
         })?;
@@ -212,7 +214,9 @@ impl BrokerError {
         match self {
             Self::Denied(_) => Fault::Request,
             Self::Ledger(LedgerError::PolicyRollback { .. } | LedgerError::ClockBack { .. })
-            | Self::Vault(VaultError::NoPolicy(_) | VaultError::Policy(_)) => Fault::Owner,
+            | Self::Vault(
+                VaultError::NoPolicy(_) | VaultError::Policy(_) | VaultError::Collateral { .. },
+            ) => Fault::Owner,
             Self::Ledger(_) | Self::Vault(_) | Self::Random => Fault::Passing,
         }
     }
@@ -233,6 +237,12 @@ impl BrokerError {
                 "policy-unusable",
                 &"The owner has no valid signed policy, and nothing is granted without one. \
                   The owner runs `cloister policy check` and `cloister policy sign`.",
+            ),
+            Self::Vault(VaultError::Collateral { .. }) => refusal(
+                "collateral-unusable",
+                &"Something that the owner keeps to verify reports with cannot be read, and \
+                  nothing is granted past it. The owner runs `cloister collateral check` on the \
+                  folder `collateral` of its home.",
             ),
             Self::Ledger(error @ LedgerError::ClockBack { .. }) => refusal("clock-back", error),
             Self::Ledger(error @ LedgerError::TooManyNonces { .. }) => {

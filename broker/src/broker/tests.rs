@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use cloister_attestation::Measurements;
 use cloister_protocol::{
     Id,
     brokering::GrantResponse,
@@ -9,6 +10,7 @@ use cloister_protocol::{
     dataset::{DataKey, DatasetManifest},
     grant::GrantExpectation,
 };
+use cloister_simulated::mutations::snp::Plan;
 use serde_bytes::ByteArray;
 
 use super::*;
@@ -274,4 +276,52 @@ fn an_altered_ledger_does_not_open() {
     drop(sql);
     fs::remove_file(path).unwrap();
     assert!(matches!(bench.open(), Err(BrokerError::Ledger(LedgerError::Missing(_)))));
+}
+
+/// A report under a vendor of tests, which no policy can approve: what is missing shows how
+/// far the broker got.
+fn report(_: &Scene, message: &mut GrantRequest) {
+    let transcript = Request::read(message).unwrap().transcript();
+    let plan = Plan::new(transcript.digest().as_bytes(), &[0x99; 48]);
+    message.evidence = plan.sign().report.into();
+}
+
+#[test]
+fn reports_are_verified_with_the_certificates_that_the_owner_keeps() {
+    let (mut bench, mut broker) = Bench::new();
+    let snp = format!(
+        "[[snp]]\nname = \"guest\"\nmeasurement = \"{}\"\nallow = [\"any-tcb\"]\n\
+         [snp.products.genoa]\n",
+        "99".repeat(48)
+    );
+    bench.scene.policy.enclaves = Measurements::from_toml(&snp).unwrap();
+    bench.scene.policy.version += 1;
+    bench.write_policy();
+    bench.scene.change_message = report;
+    let mut failed = |bench: &mut Bench, n| {
+        let challenge = bench.challenge(&mut broker, n).unwrap();
+        let case = bench.request(&challenge);
+        let Err(error) = broker.grant(&case.message, &mut random, NOW) else { panic!("granted") };
+        (error.to_string(), error.refusal().code)
+    };
+    let (error, code) = failed(&mut bench, 1);
+    assert!(code == "evidence" && error.contains("collateral.leaf"), "{error}");
+
+    let kept = bench.home.path().join("collateral");
+    fs::create_dir(&kept).unwrap();
+    let signed = Plan::new(&[0; 64], &[0; 48]).sign();
+    for (name, der) in [("leaf", signed.leaf), ("ask", signed.intermediate), ("ark", signed.root)] {
+        fs::write(kept.join(name), der).unwrap();
+    }
+    let (error, code) = failed(&mut bench, 2);
+    assert!(code == "evidence" && !error.contains("collateral.leaf"), "{error}");
+    assert!(error.contains("root.pinned"), "{error}");
+
+    // What is half written does not count; what cannot be read is nobody's list of
+    // revocations, and is not passed over.
+    fs::write(kept.join(".new-1"), "half").unwrap();
+    assert_eq!(failed(&mut bench, 3).1, "evidence");
+    fs::write(kept.join("list"), "half").unwrap();
+    let (error, code) = failed(&mut bench, 4);
+    assert!(code == "collateral-unusable" && error.contains("list"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Pages of evidence.
 
-use cloister_attestation::{AttestationResult, Unverified};
+use cloister_attestation::{AttestationResult, Unverified, snp::Bundle};
 use serde_json::json;
 
 use super::Found;
@@ -14,6 +14,9 @@ pub(super) fn evidence(bytes: &[u8]) -> Option<Found> {
     if let Ok(result) = AttestationResult::unverified(bytes) {
         return Some(attestation_result(&result));
     }
+    if let Ok(bundle) = Bundle::unverified(bytes) {
+        return Some(collateral(&bundle));
+    }
     let evidence = Unverified::read(&decode(bytes.to_vec()))?;
     let mut page = Page::new().title(format!("Evidence: {}", evidence.form));
     for (name, value) in &evidence.fields {
@@ -26,6 +29,22 @@ pub(super) fn evidence(bytes: &[u8]) -> Option<Found> {
     };
     let claims = json!({ "form": evidence.form, "fields": evidence });
     Some(Found { kind: "evidence", page: page.next(next), claims })
+}
+
+fn collateral(bundle: &Bundle) -> Found {
+    let entries = bundle.collateral.entries();
+    let mut page = Page::new()
+        .title("A bundle of collateral: certificates and revocation lists for SEV-SNP")
+        .row("made", ui::time(bundle.made))
+        .row("until", ui::time(bundle.until));
+    for entry in &entries {
+        page = page.row(printable(&entry.name), &entry.about);
+    }
+    let page = page.next("cloister collateral add FILE --signed-by ENROLMENT --to DIR");
+    let names: Vec<_> = entries.iter().map(|entry| &entry.name).collect();
+    let (made, until) = (ui::time(bundle.made), ui::time(bundle.until));
+    let claims = json!({ "made": made, "until": until, "entries": names });
+    Found { kind: "collateral-bundle", page, claims }
 }
 
 fn attestation_result(result: &AttestationResult) -> Found {

@@ -10,7 +10,7 @@ use base64::{
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use cloister_attestation::UnixTime;
+use cloister_attestation::{UnixTime, snp::Bundle};
 
 use crate::{
     error::{Error, Result},
@@ -72,7 +72,7 @@ pub fn contents(path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         paths.sort();
     }
     let read = |path: PathBuf| {
-        let bytes = files::read(&path, LIMIT)?;
+        let bytes = files::read(&path, Bundle::LIMIT as u64)?;
         Ok((path, bytes))
     };
     paths.into_iter().map(read).collect()

@@ -17,7 +17,7 @@ use serde::{
 
 use super::{evidence_file, nitro::ExpectedBinding, verdict};
 use crate::{
-    collateral,
+    collateral::{self, Bundles, SignedBy},
     error::{Error, Result},
     ui::Report,
 };
@@ -40,10 +40,12 @@ Exit code: 0 accepted, 1 denied, 2 wrong use.")]
 pub struct Snp {
     /// The report, or Azure's wrapping of one: raw, hexadecimal or base64; - for standard input
     report: PathBuf,
-    /// Certificates and revocation lists in DER or PEM under any names, or the certificate
-    /// table that the host gave with the report
+    /// Certificates and revocation lists in DER or PEM under any names, the certificate table
+    /// that the host gave with the report, or a signed bundle
     #[arg(long, value_name = "DIR")]
     collateral: PathBuf,
+    #[command(flatten)]
+    signed_by: SignedBy,
     /// The time of verification
     #[arg(long, value_name = "RFC3339", value_parser = evidence_file::time)]
     at: UnixTime,
@@ -108,7 +110,9 @@ impl Snp {
 
     /// Everything in the folder that is collateral; a report may lie beside its certificates.
     fn collateral(&self) -> Result<Collateral> {
-        let (collateral, _) = collateral::read(&self.collateral).map_err(Error::usage)?;
+        let key = self.signed_by.key().map_err(Error::usage)?;
+        let bundles = Bundles::Of(key.as_ref(), self.at);
+        let (collateral, _) = collateral::read(&self.collateral, bundles).map_err(Error::usage)?;
         if collateral.entries().is_empty() {
             return Err(Error::usage(format!(
                 "{}: no certificate there; put the VCEK or VLEK, the ASK or ASVK and the ARK in it",

@@ -245,6 +245,47 @@ fn collateral_is_kept_shown_and_checked() {
 }
 
 #[test]
+fn a_signed_bundle_is_taken_from_whoever_is_named_and_until_it_ends() {
+    let folder = snp(|_| {});
+    let folder = folder.path();
+    for home in ["lab", "other"] {
+        works(folder, &["orchestrator", "init", home, "--name", home]);
+    }
+    let sign = ["collateral", "sign", "certs", "--home", "lab", "--to", "lab.bundle"];
+    let signed = json(folder, &sign);
+    assert_eq!(signed["entries"], 3);
+    assert_eq!(signed["ignored"], serde_json::json!(["certs/report beside them"]));
+    let shown = json(folder, &["show", "lab.bundle"]);
+    assert_eq!(shown["kind"], "collateral-bundle");
+    assert_eq!(json(folder, &["collateral", "show", "lab.bundle"])["verified"], false);
+
+    let (binding, measurement) = ("07".repeat(64), "99".repeat(48));
+    let verify = ["verify", "snp", "report", "--collateral", "lab.bundle", "--root", "root"];
+    let expect = ["--binding", &binding, "--measurement", &measurement];
+    let verify = |at: &str, by: &[&str]| {
+        let arguments = [&verify[..], &expect, &["--at", at], by].concat();
+        run(folder, &arguments)
+    };
+    let lab = ["--signed-by", "lab/enrolment.cloister"];
+    let verified = verify(AT, &lab);
+    assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    // Without a name, by somebody else, and at a time that it is not good for.
+    for (at, by, part) in [
+        (AT, &[][..], "--signed-by"),
+        (AT, &["--signed-by", "other/enrolment.cloister"], "bundle-signature"),
+        ("2031-01-01T00:00:00Z", &lab, "bundle-ended"),
+    ] {
+        let refused = verify(at, by);
+        assert!(refused.code == 2 && refused.err.contains(part), "{}", refused.err);
+    }
+    let add = ["collateral", "add", "lab.bundle", "--to", "kept"];
+    assert!(fails(folder, &add).1.contains("--signed-by"));
+    assert_eq!(json(folder, &[&add[..], &lab].concat())["added"], 3);
+    let check = ["collateral", "check", "kept", "--at", AT];
+    assert!(works(folder, &check).contains("Complete and in date"));
+}
+
+#[test]
 fn wrong_use_is_one_line_and_exit_code_2() {
     let folder = snp(|_| {});
     fs::create_dir(folder.path().join("empty")).unwrap();

@@ -1,5 +1,7 @@
 //! `cloister collateral`: certificates and revocation lists that reports are verified with.
 
+mod bundle;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,9 +11,9 @@ use std::{
 use clap::{Args, Subcommand};
 use cloister_attestation::{
     UnixTime,
-    snp::{Collateral, CollateralError, Entry, EntryKind},
+    snp::{Bundle, Collateral, CollateralError, Entry, EntryKind},
 };
-use cloister_protocol::Digest;
+use cloister_protocol::{Digest, PublicKey};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,6 +22,8 @@ use crate::{
     ui::{self, Page, Report, printable},
     verify::{contents, time},
 };
+
+pub use bundle::SignedBy;
 
 /// A month before something ends, `check` says so.
 const SOON: Duration = Duration::from_hours(30 * 24);
@@ -30,17 +34,21 @@ pub enum Command {
     Add(Add),
     Show(Show),
     Check(Check),
+    Sign(bundle::Sign),
 }
 
 /// Put certificates and revocation lists into a folder, once each
 ///
-/// Takes DER, PEM and certificate tables, under any names. A file is named after what is in
-/// it. Nothing is fetched, and nothing is trusted for being there: verification leads to
-/// AMD's roots, or it fails.
+/// Takes DER, PEM, certificate tables and signed bundles, under any names. A file is named
+/// after what is in it. Nothing is fetched, and nothing is trusted for being there:
+/// verification leads to AMD's roots, or it fails.
+///
+/// A broker reads the folder `collateral` of its home with each request.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   cloister collateral add vcek.der ask_ark.pem --to certificates
-  cloister collateral add table.bin crl.der --to certificates --json")]
+  cloister collateral add table.bin crl.der --to hospital-a/collateral --json
+  cloister collateral add lab.bundle --signed-by lab/enrolment.cloister --to certificates")]
 pub struct Add {
     /// The files
     #[arg(required = true)]
@@ -48,6 +56,8 @@ pub struct Add {
     /// The folder; made if it is not there
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    #[command(flatten)]
+    signed_by: SignedBy,
 }
 
 /// Say what is in a folder of collateral; nothing is verified
@@ -71,6 +81,8 @@ pub struct Check {
     /// The time to check for; now if not said
     #[arg(long, value_name = "RFC3339", value_parser = time)]
     at: Option<UnixTime>,
+    #[command(flatten)]
+    signed_by: SignedBy,
 }
 
 impl Command {
@@ -80,16 +92,20 @@ impl Command {
             Self::Add(add) => add.run(),
             Self::Show(show) => show.run(),
             Self::Check(check) => check.run(),
+            Self::Sign(sign) => sign.run(),
         }
     }
 }
 
 impl Add {
     fn run(&self) -> Result<Report> {
+        let (key, now) = (self.signed_by.key()?, seconds(now()));
         let mut collateral = Collateral::new();
         for path in &self.files {
-            let bytes = files::read(path, 256 * 1024)?;
-            collateral.add(&bytes).with_path(path)?;
+            let bytes = files::read(path, Bundle::LIMIT as u64)?;
+            if !take(&mut collateral, path, &bytes, Bundles::Of(key.as_ref(), now))? {
+                return Err(not_collateral(path));
+            }
         }
         fs::create_dir_all(&self.to).with_path(&self.to)?;
         let (mut new, mut page) = (0, Page::new());
@@ -112,7 +128,7 @@ impl Add {
 
 impl Show {
     fn run(&self) -> Result<Report> {
-        let (collateral, ignored) = read(&self.collateral)?;
+        let (collateral, ignored) = read(&self.collateral, Bundles::Unverified)?;
         let mut page = Page::new();
         let entries = collateral.entries();
         for entry in &entries {
@@ -129,9 +145,9 @@ impl Show {
 
 impl Check {
     fn run(&self) -> Result<Report> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = self.at.map_or(now.as_secs(), |at| at.as_secs());
-        let (collateral, _) = read(&self.collateral)?;
+        let now = self.at.map_or_else(now, |at| at.as_secs());
+        let key = self.signed_by.key()?;
+        let (collateral, _) = read(&self.collateral, Bundles::Of(key.as_ref(), seconds(now)))?;
         let (mut page, mut findings) = (Page::new(), Vec::new());
         let entries = collateral.entries();
         for entry in &entries {
@@ -182,17 +198,55 @@ fn trouble(entry: &Entry<'_>, now: u64) -> Option<String> {
     None
 }
 
+/// What is done with signed bundles.
+#[derive(Clone, Copy)]
+pub enum Bundles<'a> {
+    /// Those that the holder of this key signed are taken, if they are good at that time.
+    Of(Option<&'a PublicKey>, UnixTime),
+    /// What they say is shown.
+    Unverified,
+}
+
 /// Everything in a folder or file that is collateral, and the files that are not.
-pub fn read(path: &Path) -> Result<(Collateral, Vec<PathBuf>)> {
+pub fn read(path: &Path, bundles: Bundles<'_>) -> Result<(Collateral, Vec<PathBuf>)> {
     let (mut collateral, mut ignored) = (Collateral::new(), Vec::new());
     for (file, bytes) in contents(path)? {
-        match collateral.add(&bytes) {
-            Ok(_) => {}
-            Err(CollateralError::Format) if path.is_dir() => ignored.push(file),
-            Err(error) => return Err(Error::failed(format!("{}: {error}", file.display()))),
+        match take(&mut collateral, &file, &bytes, bundles) {
+            Ok(true) => {}
+            Ok(false) if path.is_dir() => ignored.push(file),
+            Ok(false) => return Err(not_collateral(&file)),
+            Err(error) => return Err(error),
         }
     }
     Ok((collateral, ignored))
+}
+
+/// Takes what is in a file, if it is collateral.
+fn take(to: &mut Collateral, path: &Path, bytes: &[u8], bundles: Bundles<'_>) -> Result<bool> {
+    if Bundle::is_one(bytes) {
+        for entry in bundle::open(path, bytes, bundles)?.entries() {
+            to.add(entry.der).with_path(path)?;
+        }
+        return Ok(true);
+    }
+    match to.add(bytes) {
+        Ok(_) => Ok(true),
+        Err(CollateralError::Format) => Ok(false),
+        Err(error) => Err(error).with_path(path),
+    }
+}
+
+fn not_collateral(path: &Path) -> Error {
+    Error::failed(format!("{}: {}", path.display(), CollateralError::Format))
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn seconds(since_1970: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(since_1970))
 }
 
 fn described(page: Page, entry: &Entry<'_>) -> Page {
