@@ -1,10 +1,7 @@
 //! `COSE_Sign1` (RFC 9052) as this crate signs: ES384, and nothing in the headers but that and
 //! what the payload is.
 
-use coset::{
-    CborSerializable, ContentType, CoseSign1, CoseSign1Builder, HeaderBuilder,
-    RegisteredLabelWithPrivate, iana,
-};
+use coset::{CborSerializable, CoseSign1, CoseSign1Builder, Header, HeaderBuilder, iana};
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 
 /// Signs a payload; `sign` gives r and s of ES384 over the bytes that it is given.
@@ -13,18 +10,22 @@ pub(crate) fn sign(
     content_type: Option<&str>,
     sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
 ) -> Option<Vec<u8>> {
-    let mut protected = HeaderBuilder::new().algorithm(iana::Algorithm::ES384);
-    if let Some(name) = content_type {
-        protected = protected.content_type(name.to_owned());
-    }
     CoseSign1Builder::new()
-        .protected(protected.build())
+        .protected(headers(content_type))
         .payload(payload)
         .try_create_signature(&[], |bytes| sign(bytes).ok_or(()))
         .ok()?
         .build()
         .to_vec()
         .ok()
+}
+
+fn headers(content_type: Option<&str>) -> Header {
+    let mut headers = HeaderBuilder::new().algorithm(iana::Algorithm::ES384);
+    if let Some(name) = content_type {
+        headers = headers.content_type(name.to_owned());
+    }
+    headers.build()
 }
 
 /// An envelope whose signature was not verified yet.
@@ -41,17 +42,11 @@ impl Envelope {
             return Err("longer than such a file can be");
         }
         let envelope = CoseSign1::from_slice(bytes).map_err(|_| "no COSE_Sign1")?;
-        let protected = &envelope.protected.header;
-        let es384 = RegisteredLabelWithPrivate::Assigned(iana::Algorithm::ES384);
-        if protected.alg != Some(es384) || !protected.crit.is_empty() {
-            return Err("headers other than ES384's");
+        if envelope.protected.header != headers(content_type) {
+            return Err("headers other than those of ES384 and this content type");
         }
         if !envelope.unprotected.is_empty() {
             return Err("headers that are not signed");
-        }
-        let expected = content_type.map(|name| ContentType::Text(name.to_owned()));
-        if protected.content_type != expected {
-            return Err("of another content type");
         }
         if envelope.payload.is_none() {
             return Err("no payload");

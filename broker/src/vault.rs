@@ -14,13 +14,14 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Display,
     fs::{self, DirBuilder, File},
     io::{self, Read},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use cloister_attestation::snp::{Collateral, CollateralError};
+use cloister_attestation::snp::{Bundle, Collateral};
 use cloister_protocol::{
     Id, KeyId, Signed, Verified, cbor,
     code::CodeApproval,
@@ -35,8 +36,6 @@ use crate::policy::{Policy, PolicyError};
 
 /// Length of a dataset's key.
 const KEY: usize = 32;
-/// A certificate, a revocation list, or several in PEM.
-const COLLATERAL: usize = 64 * 1024;
 /// A header and a manifest.
 const PROOF: usize = 2 * limits::SIGNED_OBJECT;
 
@@ -84,12 +83,12 @@ pub enum VaultError {
         mode: u32,
     },
     /// Something that is no collateral among it.
-    #[error("[home-collateral] {path}: {error}; take it out, or put it there again")]
+    #[error("[home-collateral] {path}: {why}; take it out, or put it there again")]
     Collateral {
         /// The file.
         path: PathBuf,
         /// Why.
-        error: CollateralError,
+        why: String,
     },
     /// Header and manifest do not belong together.
     #[error("[home-proof] {path} is not the proof of that dataset: {why}")]
@@ -152,14 +151,21 @@ impl Vault {
     /// When a file cannot be read or is not collateral: a revocation list that is not read
     /// revokes nothing.
     pub fn collateral(&self) -> Result<Collateral, VaultError> {
+        let directory = self.home.join("collateral");
+        let wrong = |path: &Path, why: &dyn Display| VaultError::Collateral {
+            path: path.to_owned(),
+            why: why.to_string(),
+        };
         let mut collateral = Collateral::new();
-        for path in files(&self.home.join("collateral"))? {
-            // On its way to being written.
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+        for path in files(&directory).map_err(|error| wrong(&directory, &error))? {
+            let writing =
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".new-"));
+            if writing || path.is_dir() {
                 continue;
             }
-            let bytes = read(&path, COLLATERAL, "at most 64 KiB")?;
-            collateral.add(&bytes).map_err(|error| VaultError::Collateral { path, error })?;
+            let bytes = read(&path, Bundle::LIMIT, "at most 1 MiB")
+                .map_err(|error| wrong(&path, &error))?;
+            collateral.add(&bytes).map_err(|error| wrong(&path, &error))?;
         }
         Ok(collateral)
     }

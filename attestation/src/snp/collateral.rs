@@ -119,6 +119,21 @@ impl Collateral {
         Ok(count)
     }
 
+    /// Takes what came with evidence behind what the caller gave, each with a limit of its own.
+    pub(super) fn append(&mut self, other: Self) {
+        let Self { certificates, revocation_lists } = other;
+        for one in certificates {
+            if !self.certificates.iter().any(|known| known.der == one.der) {
+                self.certificates.push(one);
+            }
+        }
+        for one in revocation_lists {
+            if !self.revocation_lists.contains(&one) {
+                self.revocation_lists.push(one);
+            }
+        }
+    }
+
     fn add_encoded(&mut self, bytes: &[u8]) -> Result<usize, CollateralError> {
         if bytes.first() == Some(&0x30) {
             return self.add_der(bytes).map(|_| 1);

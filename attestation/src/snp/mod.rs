@@ -166,9 +166,11 @@ fn without_table<'a, 'b>(
     let collateral = Cow::Borrowed(collateral);
     match evidence.split_at_checked(limits::REPORT) {
         Some((report, table)) if !table.is_empty() && !is_wrapped(evidence) => {
-            let mut collateral = collateral;
-            match collateral.to_mut().add_table(table) {
+            let mut sent = Collateral::new();
+            match sent.add_table(table) {
                 Ok(count) => {
+                    let mut collateral = collateral;
+                    collateral.to_mut().append(sent);
                     let found = format!("{count} certificates");
                     checks.pass(&rules::EVIDENCE_TABLE, EXPECTED, found);
                     Ok((report, collateral))

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use cloister_attestation::snp;
 use cloister_protocol::{
     KeyId, SigningKey, Verified,
     brokering::{Challenge, ChallengeRequest, GrantRequest},
@@ -153,7 +154,9 @@ impl Broker {
         let policy = self.policy(now)?;
         let datasets = self.vault.held(request.datasets())?;
         let approvals = self.vault.approvals()?;
-        let collateral = self.vault.collateral()?;
+        // Nothing else is verified with it.
+        let needed = snp::is_report(&message.evidence);
+        let collateral = if needed { self.vault.collateral()? } else { snp::Collateral::new() };
         // 3. Decide.
         let appraised = request.appraise(&Ground {
             owner: self.owner,
@@ -241,8 +244,9 @@ impl BrokerError {
             Self::Vault(VaultError::Collateral { .. }) => refusal(
                 "collateral-unusable",
                 &"Something that the owner keeps to verify reports with cannot be read, and \
-                  nothing is granted past it. The owner runs `cloister collateral check` on the \
-                  folder `collateral` of its home.",
+                  no report is accepted past it. The owner finds the file in the broker's log; \
+                  `cloister collateral check` on the folder `collateral` of its home names it, \
+                  too.",
             ),
             Self::Ledger(error @ LedgerError::ClockBack { .. }) => refusal("clock-back", error),
             Self::Ledger(error @ LedgerError::TooManyNonces { .. }) => {

@@ -104,7 +104,7 @@ impl Add {
         for path in &self.files {
             let bytes = files::read(path, Bundle::LIMIT as u64)?;
             if !take(&mut collateral, path, &bytes, Bundles::Of(key.as_ref(), now))? {
-                return Err(not_collateral(path));
+                return Err(if key.is_some() { not_signed(path) } else { not_collateral(path) });
             }
         }
         fs::create_dir_all(&self.to).with_path(&self.to)?;
@@ -112,7 +112,8 @@ impl Add {
         let entries = collateral.entries();
         for entry in &entries {
             let path = self.to.join(file_name(entry));
-            if !path.exists() {
+            // Damaged ones are replaced.
+            if !path.is_file() || files::read(&path, Bundle::LIMIT as u64)? != entry.der {
                 files::write(&path, entry.der)?;
                 new += 1;
             }
@@ -147,7 +148,8 @@ impl Check {
     fn run(&self) -> Result<Report> {
         let now = self.at.map_or_else(now, |at| at.as_secs());
         let key = self.signed_by.key()?;
-        let (collateral, _) = read(&self.collateral, Bundles::Of(key.as_ref(), seconds(now)))?;
+        let (collateral, ignored) =
+            read(&self.collateral, Bundles::Of(key.as_ref(), seconds(now)))?;
         let (mut page, mut findings) = (Page::new(), Vec::new());
         let entries = collateral.entries();
         for entry in &entries {
@@ -165,7 +167,14 @@ impl Check {
             findings.push(claims);
         }
         let leaves = entries.iter().filter(|entry| entry.kind == EntryKind::Leaf).count();
-        let holds = leaves > 0 && findings.iter().all(|one| one["trouble"].is_null());
+        for path in &ignored {
+            page = page.bad(format!(
+                "{}: not collateral; a broker stops at it: take it out",
+                path.display()
+            ));
+        }
+        let good = findings.iter().all(|one| one["trouble"].is_null()) && ignored.is_empty();
+        let holds = leaves > 0 && good;
         let end = if leaves == 0 {
             Page::new().bad(
                 "No VCEK or VLEK there, the certificate of the key that signs reports: add it \
@@ -177,7 +186,8 @@ impl Check {
         } else {
             Page::new().bad("Not all of it can be relied on; see above")
         };
-        let json = json!({ "holds": holds, "at": ui::time(now), "entries": findings });
+        let json =
+            json!({ "holds": holds, "at": ui::time(now), "entries": findings, "ignored": ignored });
         Ok(Report { page: page.append(end), json, holds })
     }
 }
@@ -214,6 +224,9 @@ pub fn read(path: &Path, bundles: Bundles<'_>) -> Result<(Collateral, Vec<PathBu
         match take(&mut collateral, &file, &bytes, bundles) {
             Ok(true) => {}
             Ok(false) if path.is_dir() => ignored.push(file),
+            Ok(false) if matches!(bundles, Bundles::Of(Some(_), _)) => {
+                return Err(not_signed(&file));
+            }
             Ok(false) => return Err(not_collateral(&file)),
             Err(error) => return Err(error),
         }
@@ -221,7 +234,8 @@ pub fn read(path: &Path, bundles: Bundles<'_>) -> Result<(Collateral, Vec<PathBu
     Ok((collateral, ignored))
 }
 
-/// Takes what is in a file, if it is collateral.
+/// Takes what is in a file, if it is collateral. Who names a signer takes nothing that is not
+/// signed: else whoever takes the signature off could take a list out, too.
 fn take(to: &mut Collateral, path: &Path, bytes: &[u8], bundles: Bundles<'_>) -> Result<bool> {
     if Bundle::is_one(bytes) {
         for entry in bundle::open(path, bytes, bundles)?.entries() {
@@ -229,15 +243,31 @@ fn take(to: &mut Collateral, path: &Path, bytes: &[u8], bundles: Bundles<'_>) ->
         }
         return Ok(true);
     }
+    if matches!(bundles, Bundles::Of(Some(_), _)) {
+        return Ok(false);
+    }
     match to.add(bytes) {
         Ok(_) => Ok(true),
-        Err(CollateralError::Format) => Ok(false),
+        // A damaged list would otherwise be passed over.
+        Err(CollateralError::Format) if !looks_like_collateral(bytes) => Ok(false),
         Err(error) => Err(error).with_path(path),
     }
 }
 
+/// Whether bytes begin as DER or PEM does.
+fn looks_like_collateral(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x30) || bytes.trim_ascii_start().starts_with(b"-----BEGIN")
+}
+
 fn not_collateral(path: &Path) -> Error {
     Error::failed(format!("{}: {}", path.display(), CollateralError::Format))
+}
+
+fn not_signed(path: &Path) -> Error {
+    Error::failed(format!(
+        "{}: no signed bundle, and with --signed-by nothing else is taken; add plain files without it",
+        path.display()
+    ))
 }
 
 /// Seconds since 1970.

@@ -280,7 +280,22 @@ fn a_signed_bundle_is_taken_from_whoever_is_named_and_until_it_ends() {
     }
     let add = ["collateral", "add", "lab.bundle", "--to", "kept"];
     assert!(fails(folder, &add).1.contains("--signed-by"));
+    // Whoever takes the signature off takes nothing out with it.
+    let pem = |path: &str| {
+        let text = ring_base64(&fs::read(folder.join(path)).unwrap());
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    fs::write(folder.join("stripped"), pem("certs/1") + &pem("certs/2") + &pem("root")).unwrap();
+    assert_eq!(json(folder, &["collateral", "add", "stripped", "--to", "plain"])["added"], 3);
+    let stripped = [&["collateral", "add", "stripped", "--to", "other-kept"][..], &lab].concat();
+    assert!(fails(folder, &stripped).1.contains("no signed bundle"));
+
     assert_eq!(json(folder, &[&add[..], &lab].concat())["added"], 3);
+    // What was damaged is put there again.
+    let kept = fs::read_dir(folder.join("kept")).unwrap().next().unwrap().unwrap().path();
+    fs::write(&kept, [0x30, 1]).unwrap();
+    assert!(fails(folder, &["collateral", "check", "kept"]).1.contains("collateral-format"));
+    assert_eq!(json(folder, &[&add[..], &lab].concat())["added"], 1);
     let check = ["collateral", "check", "kept", "--at", AT];
     assert!(works(folder, &check).contains("Complete and in date"));
 }
