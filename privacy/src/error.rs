@@ -97,6 +97,13 @@ pub enum Error {
         max: u64,
     },
 
+    /// No updates of so many units add up to this.
+    #[error("a sum of {units} units is larger than their updates can be: its worker is not ours")]
+    NormTooLarge {
+        /// The number of units.
+        units: u32,
+    },
+
     /// A mean was asked for over no units.
     #[error("the public divisor of a mean is 0, expected the number of declared units")]
     ZeroDivisor,
@@ -173,6 +180,7 @@ impl Error {
             Self::GridTooFine { .. } => "privacy.grid-too-fine",
             Self::GateMismatch => "privacy.gate-mismatch",
             Self::TooManyUnits { .. } => "privacy.too-many-units",
+            Self::NormTooLarge { .. } => "privacy.norm-too-large",
             Self::ZeroDivisor => "privacy.zero-divisor",
             Self::WrongLength { .. } => "privacy.wrong-length",
             Self::NotFinite { .. } => "privacy.not-finite",

@@ -182,6 +182,12 @@ impl Gate {
 /// of eight adds the squares of coordinates j, j + 8, j + 16, ...; then lane 0
 /// to lane 7 are added in turn.
 fn l2_norm(update: &[f32]) -> f64 {
+    squared_norm(update).sqrt()
+}
+
+/// Its square, in the same order.
+#[inline(always)]
+pub(crate) fn squared_norm(update: &[f32]) -> f64 {
     let mut lanes = [0.0_f64; LANES];
     let mut blocks = update.chunks_exact(LANES);
     for block in &mut blocks {
@@ -192,7 +198,7 @@ fn l2_norm(update: &[f32]) -> f64 {
     for (lane, &x) in lanes.iter_mut().zip(blocks.remainder()) {
         *lane += f64::from(x) * f64::from(x);
     }
-    lanes.iter().sum::<f64>().sqrt()
+    lanes.iter().sum()
 }
 
 /// One unit's update after the gate: integers on the grid whose L2 norm is at

@@ -24,6 +24,7 @@ pub const MAX_UNITS: u64 = 1 << 32;
 /// println!("{:?}", sum.values());
 /// # Ok::<(), cloister_privacy::Error>(())
 /// ```
+#[cfg_attr(test, derive(PartialEq))]
 pub struct IntegerSum {
     gate: Gate,
     units: u64,
@@ -73,6 +74,20 @@ impl IntegerSum {
         self.admit(&other.gate, other.units)?;
         for (sum, value) in self.values.iter_mut().zip(other.values) {
             *sum += value;
+        }
+        Ok(())
+    }
+
+    /// Adds numbers whose norm was checked, of so many units.
+    pub(crate) fn add_numbers(
+        &mut self,
+        units: u32,
+        numbers: impl Iterator<Item = i32>,
+    ) -> Result<(), Error> {
+        let gate = self.gate;
+        self.admit(&gate, units.into())?;
+        for (sum, value) in self.values.iter_mut().zip(numbers) {
+            *sum = sum.wrapping_add(i64::from(value));
         }
         Ok(())
     }

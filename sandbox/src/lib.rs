@@ -4,14 +4,17 @@
 //! and an import outside `compute/wit/world.wit` is refused by name. A [`Pool`] then
 //! runs it in worker processes ([`worker`]) that hold one descriptor and may make a
 //! handful of system calls. Each privacy unit gets a fresh instance, its own fuel and
-//! its own random stream; what comes back is an update or nothing, and never a reason.
+//! its own random stream; what comes back is the sum of the updates of many, each clipped
+//! and on a grid, and never a reason why one is missing.
 //! Results depend on the component, the model, the unit's rows and the settings:
 //! not on the number of workers, on the order of units, or on the clock.
 //!
-//! The caller decides what an update is worth: clipping, summing and noise are in
-//! `cloister-privacy`.
+//! Clipping, the grid and the sum are `cloister-privacy`'s; so is the noise, which is the
+//! caller's to add.
 
 mod engine;
+#[cfg(feature = "examine")]
+mod examine;
 pub mod fuel;
 mod instance;
 mod limits;
@@ -21,10 +24,13 @@ pub mod package;
 mod pool;
 mod protocol;
 mod random;
+mod shared;
 mod tensors;
 mod units;
 pub mod worker;
 
+#[cfg(feature = "examine")]
+pub use examine::{Examined, Outcome};
 pub use limits::{
     Limits, MAX_COMPONENT_BYTES, MAX_MODEL_ELEMENTS, MAX_PARAMETERS, MAX_UNIT_ELEMENTS,
 };

@@ -6,11 +6,13 @@
 //! against a limit. All numbers are little-endian.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
+use cloister_privacy::Gate;
 use serde::{Deserialize, Serialize};
 
+use crate::instance::Model;
 use crate::limits::{Limits, MAX_FRAME_BYTES};
-use crate::units::UnitRows;
 
 /// The first thing a worker says, when it is confined and ready to run code.
 pub(crate) const READY: u32 = 0x5244_5931;
@@ -26,15 +28,18 @@ pub(crate) enum Kind {
     Setup,
     /// Asks for the first model.
     Init,
-    /// Round, model rows, model columns, model values.
+    /// Round, model rows, model columns, the gate ([`push_gate`]), model values.
     Model,
-    /// Unit, rows, stream (low half, high half), features, targets.
-    Unit,
+    /// First unit, number of units: asks for the sum of their updates.
+    Units,
     /// Rows, features.
     Score,
+    /// Unit: asks for everything about its update. Only where the rows are the caller's own.
+    Examine,
 }
 
-const KINDS: [Kind; 5] = [Kind::Setup, Kind::Init, Kind::Model, Kind::Unit, Kind::Score];
+const KINDS: [Kind; 6] =
+    [Kind::Setup, Kind::Init, Kind::Model, Kind::Units, Kind::Score, Kind::Examine];
 
 /// Everything a worker needs to know once.
 #[derive(Serialize, Deserialize)]
@@ -61,12 +66,55 @@ pub(crate) fn push_frame(out: &mut Vec<u8>, kind: Kind, header: &[u32], arrays: 
     }
 }
 
-/// Appends a unit's frame.
-pub(crate) fn push_unit(out: &mut Vec<u8>, unit: u32, rows: &UnitRows) {
-    let [b0, b1, b2, b3, b4, b5, b6, b7] = rows.stream.to_le_bytes();
-    let stream = [[b0, b1, b2, b3], [b4, b5, b6, b7]].map(u32::from_le_bytes);
-    let header = [unit, rows.rows, stream[0], stream[1]];
-    push_frame(out, Kind::Unit, &header, &[&rows.features, &rows.targets]);
+/// Appends the frame of a model and the gate of its updates.
+pub(crate) fn push_model(
+    out: &mut Vec<u8>,
+    round: u32,
+    (rows, columns): (u32, u32),
+    gate: Option<&Gate>,
+    model: &[f32],
+) {
+    let (clip, steps) = gate.map_or((0.0, 0), |gate| (gate.clip(), gate.steps()));
+    let [clip_low, clip_high] = halves(clip.to_bits());
+    let [steps_low, steps_high] = halves(steps);
+    let header = [round, rows, columns, clip_low, clip_high, steps_low, steps_high];
+    push_frame(out, Kind::Model, &header, &[model]);
+}
+
+/// What a model's frame says.
+pub(crate) struct ModelFrame {
+    pub(crate) round: u32,
+    pub(crate) model: Model,
+    /// None if no updates will be asked for.
+    pub(crate) gate: Option<Gate>,
+}
+
+/// Reads the body of a model's frame.
+pub(crate) fn parse_model(body: &[u8]) -> Option<ModelFrame> {
+    let (header, rest) = body.split_first_chunk::<28>()?;
+    let [round, rows, columns, clip_low, clip_high, steps_low, steps_high] =
+        [0, 1, 2, 3, 4, 5, 6].map(|index| number(header, index).unwrap_or(0));
+    let (clip, steps) = (f64::from_bits(whole(clip_low, clip_high)), whole(steps_low, steps_high));
+    let values: Arc<[f32]> = values(rest).collect();
+    if values.len() as u64 != u64::from(rows) * u64::from(columns) {
+        return None;
+    }
+    let gate = match steps {
+        0 => None,
+        _ => Some(Gate::new(clip, steps, values.len()).ok()?),
+    };
+    Some(ModelFrame { round, model: Model { rows, columns, values }, gate })
+}
+
+/// A number of 64 bits as two words, the low one first.
+pub(crate) fn halves(number: u64) -> [u32; 2] {
+    let [b0, b1, b2, b3, b4, b5, b6, b7] = number.to_le_bytes();
+    [[b0, b1, b2, b3], [b4, b5, b6, b7]].map(u32::from_le_bytes)
+}
+
+/// The number that two words are.
+pub(crate) fn whole(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// Appends the setup frame.
@@ -125,25 +173,6 @@ pub(crate) fn read_frame(from: &mut impl Read, body: &mut Vec<u8>) -> io::Result
     Ok(Some(*kind))
 }
 
-/// Splits the body of a unit's frame.
-pub(crate) fn parse_unit(body: &[u8], features: u32, targets: u32) -> Option<(u32, UnitRows)> {
-    let [unit, rows, low, high] = [0, 1, 2, 3].map(|index| number(body, index));
-    let (unit, rows, low, high) = (unit?, rows?, low?, high?);
-    let stream = u64::from(high) << 32 | u64::from(low);
-    let (values_of_features, values_of_targets) = (
-        (rows as usize).checked_mul(features as usize)?,
-        (rows as usize).checked_mul(targets as usize)?,
-    );
-    let body = &body[16..];
-    let split = values_of_features.checked_mul(4)?;
-    if body.len() != split.checked_add(values_of_targets.checked_mul(4)?)? {
-        return None;
-    }
-    let (first, second) = body.split_at(split);
-    let (features, targets) = (values(first).collect(), values(second).collect());
-    Some((unit, UnitRows { features, targets, rows, stream }))
-}
-
 pub(crate) fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "malformed frame")
 }
@@ -153,21 +182,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_survives_its_frame() {
-        let unit = UnitRows {
-            features: vec![1.0, -2.5, 3.0, 4.0],
-            targets: vec![0.0, 1.0],
-            rows: 2,
-            stream: 3 << 32 | 5,
-        };
-        let mut bytes = Vec::new();
-        push_unit(&mut bytes, 7, &unit);
-        let mut body = Vec::new();
-        let kind = read_frame(&mut &bytes[..], &mut body).unwrap();
-        assert_eq!(kind, Some(Kind::Unit));
-        let (index, read) = parse_unit(&body, 2, 1).unwrap();
-        assert!(index == 7 && read == unit);
-        assert!(parse_unit(&body, 3, 1).is_none());
+    fn a_model_survives_its_frame() {
+        let gate = Gate::new(0.35, 1024, 4).unwrap();
+        for gate in [Some(gate), None] {
+            let mut bytes = Vec::new();
+            push_model(&mut bytes, 7, (2, 2), gate.as_ref(), &[1.0, -2.5, 3.0, 4.0]);
+            let mut body = Vec::new();
+            let kind = read_frame(&mut &bytes[..], &mut body).unwrap();
+            assert_eq!(kind, Some(Kind::Model));
+            let read = parse_model(&body).unwrap();
+            assert_eq!((read.round, read.gate), (7, gate));
+            assert_eq!((read.model.rows, read.model.columns), (2, 2));
+            assert_eq!(read.model.values[..], [1.0, -2.5, 3.0, 4.0]);
+            assert!(parse_model(&body[..body.len() - 4]).is_none());
+        }
     }
 
     #[test]

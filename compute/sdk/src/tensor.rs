@@ -3,7 +3,7 @@
 //! Operators that assign (`+=`, `*=`) work in place and allocate nothing. Shapes
 //! are checked by the runtime; a wrong one is a trap.
 
-use std::ops::{AddAssign, MulAssign, SubAssign};
+use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
 
 use crate::Tensor;
 use crate::bindings::cloister::compute::tensors;
@@ -35,6 +35,21 @@ impl Tensor {
         self.slice(0, self.rows())
     }
 
+    /// A part of a read-only tensor (model, features, targets) as a matrix of its own:
+    /// `rows` x `columns` elements in row-major order from `offset`. Nothing is copied.
+    #[must_use]
+    pub fn part(&self, offset: u32, rows: u32, columns: u32) -> Self {
+        self.view(offset, rows, columns)
+    }
+
+    /// One row that holds the elements of the parts, one part after the other. This is
+    /// how a model of several matrices, and its gradient, become one tensor; nothing is
+    /// copied.
+    #[must_use]
+    pub fn join<const N: usize>(parts: [Self; N]) -> Self {
+        tensors::join(parts.into())
+    }
+
     /// The transpose, as an operand: nothing is copied.
     #[must_use]
     pub fn t(&self) -> Transposed<'_> {
@@ -47,6 +62,60 @@ impl Tensor {
         let product = Self::new(self.rows(), other.columns());
         tensors::gemm(false, false, 1.0, self, other, 0.0, &product);
         product
+    }
+
+    /// The matrix product of `self` and the transposed `other`.
+    #[must_use]
+    pub fn matmul_t(&self, other: &Self) -> Self {
+        let product = Self::new(self.rows(), other.rows());
+        tensors::gemm(false, true, 1.0, self, other, 0.0, &product);
+        product
+    }
+
+    /// The sum of the rows: one row.
+    #[must_use]
+    pub fn sum_rows(&self) -> Self {
+        let sum = Self::new(1, self.columns());
+        tensors::sum_rows(self, &sum);
+        sum
+    }
+
+    /// The sum of each row: one column.
+    #[must_use]
+    pub fn sum_columns(&self) -> Self {
+        let sum = Self::new(self.rows(), 1);
+        tensors::sum_columns(self, &sum);
+        sum
+    }
+
+    /// All elements, row after row.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<f32> {
+        let (mut values, count) = (Vec::new(), self.rows() * self.columns());
+        let mut offset = 0;
+        while offset < count {
+            let piece = (count - offset).min(PIECE);
+            values.extend(self.read(offset, piece));
+            offset += piece;
+        }
+        values
+    }
+
+    /// A matrix with these elements, row after row.
+    ///
+    /// # Panics
+    ///
+    /// If there are not `rows` x `columns` of them.
+    #[must_use]
+    pub fn from_slice(rows: u32, columns: u32, values: &[f32]) -> Self {
+        assert_eq!((rows * columns) as usize, values.len());
+        let tensor = Self::new(rows, columns);
+        let mut offset = 0;
+        for piece in values.chunks(PIECE as usize) {
+            tensor.write(offset, piece);
+            offset += PIECE;
+        }
+        tensor
     }
 
     /// The sum of products of elements.
@@ -91,6 +160,55 @@ impl Tensor {
         self
     }
 
+    /// The hyperbolic tangent of each element.
+    #[must_use]
+    pub fn tanh(self) -> Self {
+        tensors::tanh(&self);
+        self
+    }
+
+    /// The square root of each element.
+    #[must_use]
+    pub fn sqrt(self) -> Self {
+        tensors::sqrt(&self);
+        self
+    }
+
+    /// Each element, but at least `low` and at most `high`.
+    #[must_use]
+    pub fn clamp(self, low: f32, high: f32) -> Self {
+        tensors::clamp(&self, low, high);
+        self
+    }
+
+    /// 1 where an element is at least `threshold`, else 0.
+    #[must_use]
+    pub fn step(self, threshold: f32) -> Self {
+        tensors::step(&self, threshold);
+        self
+    }
+
+    /// A gradient, taken backwards through `output = x.sigmoid()`.
+    #[must_use]
+    pub fn sigmoid_backward(self, output: &Self) -> Self {
+        tensors::sigmoid_backward(output, &self);
+        self
+    }
+
+    /// A gradient, taken backwards through `output = x.tanh()`.
+    #[must_use]
+    pub fn tanh_backward(self, output: &Self) -> Self {
+        tensors::tanh_backward(output, &self);
+        self
+    }
+
+    /// A gradient, taken backwards through `output = x.relu()`.
+    #[must_use]
+    pub fn relu_backward(self, output: &Self) -> Self {
+        tensors::relu_backward(output, &self);
+        self
+    }
+
     /// e to the power of each element.
     #[must_use]
     pub fn exp(self) -> Self {
@@ -111,7 +229,17 @@ impl Tensor {
         tensors::softmax(&self);
         self
     }
+
+    /// The logarithms of [`softmax`](Self::softmax).
+    #[must_use]
+    pub fn log_softmax(self) -> Self {
+        tensors::log_softmax(&self);
+        self
+    }
 }
+
+/// Elements that cross at once.
+const PIECE: u32 = 1024;
 
 /// A transposed operand; see [`Tensor::t`].
 #[derive(Clone, Copy)]
@@ -141,7 +269,14 @@ impl SubAssign<&Tensor> for Tensor {
     }
 }
 
-/// Multiplies element by element.
+/// Divides element by element.
+impl DivAssign<&Tensor> for Tensor {
+    fn div_assign(&mut self, other: &Tensor) {
+        tensors::div(other, self);
+    }
+}
+
+/// Multiplies element by element; a right side of one column multiplies each row.
 impl MulAssign<&Tensor> for Tensor {
     fn mul_assign(&mut self, other: &Tensor) {
         tensors::mul(other, self);

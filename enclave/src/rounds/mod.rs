@@ -17,9 +17,11 @@
 //!
 //! # Memory
 //!
-//! Besides the units, a round holds one integer sum (8 bytes for each number of the model),
-//! one quantised update (4), the model (8 + 4), its last iterates (8 for each of
-//! `average_last`), and one update in flight (4); workers hold as much as the job's limits say.
+//! The units are in memory once, shared with the workers, but for the moment in which they
+//! are handed over. Besides them a round holds one integer sum (8 bytes for each number of
+//! the model), two sums of each worker on their way (4 each), the model (8 + 4), and its last
+//! iterates (8 for each of `average_last`); workers hold as much as the job's limits say,
+//! their own sum (4) and the model (4).
 
 mod features;
 pub mod plan;
@@ -34,10 +36,7 @@ pub use pools::{Pools, Workshop};
 pub use score::Score;
 pub use timetable::Timetable;
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::ops::ControlFlow;
 
 use cloister_privacy::{DiscreteGaussian, Gate, IntegerSum, NoisySum};
 use cloister_protocol::{job, release::Stage};
@@ -115,11 +114,12 @@ pub fn run<R: CryptoRng>(
     }
     let standardise = plan.standardise(&centre);
     standardise.apply(&mut units);
+    pools.load(units);
     let public = plan.public.as_ref().map(|public| standardise.applied(public));
 
     for round in 1..=plan.rounds {
         let model = state.model_f32();
-        let sum = sum_of_updates(&plan.gate, pools, round, &model, &units);
+        let sum = pools.round(round, &model, &plan.gate);
         let noised = noise(sum, &plan.noise, rng, round);
         plan.step(&mut state, &noised);
         let mut tensors = vec![
@@ -142,30 +142,6 @@ pub fn run<R: CryptoRng>(
         number += 1;
     }
     ControlFlow::Continue(())
-}
-
-/// The gated sum of what the code makes of each unit. It has no error: see the module.
-fn sum_of_updates(
-    gate: &Gate,
-    pools: &mut Pools,
-    round: u32,
-    model: &[f32],
-    units: &Units,
-) -> IntegerSum {
-    let mut sum = gate.sum();
-    let mut quantised = gate.quantise(&[]);
-    pools.round(round, model, units.as_slice(), &mut |_, update| {
-        // A panic here is a fault of ours; it costs the unit that it happened at.
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            gate.quantise_into(update.unwrap_or_default(), &mut quantised);
-        }));
-        if done.is_ok() {
-            add(&mut sum, &quantised);
-        } else {
-            quantised = gate.quantise(&[]);
-        }
-    });
-    sum
 }
 
 /// The gated sum of each unit's mean features.

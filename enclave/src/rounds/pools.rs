@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
+use cloister_privacy::{Gate, IntegerSum};
 use cloister_sandbox::{Compiled, Pool, PoolError, Settings, UnitRows};
 
 use super::score::{self, Score};
+use crate::rows::Units;
 
 /// How workers are started, how many, and the memory that they share with all else.
 pub struct Workshop {
@@ -73,8 +75,7 @@ impl<'a> Pools<'a> {
         Ok(self.public()?.init_model().to_vec())
     }
 
-    /// Starts the workers, so that the first round finds them ready: those that will see
-    /// rows and, if there is a public set, the one that will score it. That they do not
+    /// Starts the workers, so that the first round finds them ready. That they do not
     /// start is no error: each round tries again.
     pub fn warm(&mut self, scores: bool) {
         let _ = self.units();
@@ -83,18 +84,19 @@ impl<'a> Pools<'a> {
         }
     }
 
-    /// Every unit's update. Where there is none, `sink` is told so or not told at all.
-    pub(super) fn round(
-        &mut self,
-        round: u32,
-        model: &[f32],
-        units: &[UnitRows],
-        sink: &mut dyn FnMut(usize, Option<&[f32]>),
-    ) {
+    /// Hands the units to the workers. That it fails is no error, for code may have run: all
+    /// updates are zero then.
+    pub(super) fn load(&mut self, units: Units) {
         if let Ok(pool) = self.units() {
-            // It fails before any unit runs, and for public reasons only.
-            let _ = pool.round(round, model, units, sink);
+            let _ = pool.load(units.into_rows());
         }
+    }
+
+    /// The gated sum of every unit's update. What is missing for whatever reason is zero.
+    pub(super) fn round(&mut self, round: u32, model: &[f32], gate: &Gate) -> IntegerSum {
+        // It fails before any unit runs, and for public reasons only.
+        let sum = self.units().and_then(|pool| pool.round(round, model, gate));
+        sum.unwrap_or_else(|_| gate.sum())
     }
 
     /// How well a released model does on public rows; NaN where the code does not say.

@@ -34,6 +34,11 @@ impl Units {
         self.0.append(&mut other.0);
     }
 
+    /// The units themselves, to be erased by whoever takes them.
+    pub(crate) fn into_rows(mut self) -> Vec<UnitRows> {
+        std::mem::take(&mut self.0)
+    }
+
     /// The units, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[UnitRows] {

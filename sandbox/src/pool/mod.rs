@@ -13,7 +13,11 @@ use crate::limits::{
     Limits, MAX_FRAME_BYTES, MAX_MODEL_ELEMENTS, MAX_PARAMETERS, MAX_UNIT_ELEMENTS,
 };
 use crate::offer::Compiled;
-use crate::protocol::{Kind, Setup, push_frame, push_setup};
+#[cfg(feature = "examine")]
+use crate::protocol::whole;
+use crate::protocol::{Kind, Setup, push_frame, push_model, push_setup};
+use crate::shared::SharedUnits;
+use crate::units::UnitRows;
 use process::{Launcher, Process};
 
 /// What a job fixes for all its units.
@@ -54,6 +58,9 @@ pub enum PoolError {
              allow seccomp filters and close_range"
     )]
     Start(#[source] std::io::Error),
+    /// There is no memory for the units.
+    #[error("the units cannot be put into memory that workers share ({0})")]
+    Memory(#[source] std::io::Error),
     /// A worker process ended, or did not answer in time.
     #[error("a worker process ended without an answer")]
     Died,
@@ -85,8 +92,11 @@ pub struct Pool {
     targets: u32,
     model_shape: (u32, u32),
     first_model: Arc<[f32]>,
-    /// A worker that is silent for this long is replaced. No unit can take a tenth of it.
+    /// A worker that is silent for this long, and for the time that its units may take, is
+    /// replaced.
     patience: Duration,
+    /// No unit can take a tenth of it.
+    patience_per_unit: Duration,
     /// Units of the last round, by worker.
     shares: Vec<usize>,
     /// The kernel ends a worker together with the thread that started it.
@@ -106,6 +116,7 @@ impl Pool {
     ) -> Result<Self, PoolError> {
         check(workers, compiled, &settings)?;
         let patience = patience(&settings.limits);
+        let patience_per_unit = fuel::worst_case_unit(&settings.limits).saturating_mul(10);
         let (features, targets) = (settings.features, settings.targets);
         let mut setup = Vec::new();
         push_setup(
@@ -133,6 +144,7 @@ impl Pool {
             model_shape: (0, 0),
             first_model: [].into(),
             patience,
+            patience_per_unit,
             shares: vec![0; workers],
             one_thread: PhantomData,
         };
@@ -158,9 +170,69 @@ impl Pool {
         &self.shares
     }
 
-    /// Sets how long a worker may be silent before it is replaced.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Takes over the units that rounds are about, in memory that workers share. Each is
+    /// erased where it was. Workers are started anew, for that memory is theirs from the
+    /// beginning; those that do not start now are tried again in a round.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::TooMuch`], and [`PoolError::Memory`] if the system has none.
+    pub fn load(&mut self, units: Vec<UnitRows>) -> Result<(), PoolError> {
+        let (found, limit) = (units.len(), u32::MAX as usize);
+        if found > limit {
+            return Err(PoolError::TooMuch { what: "the number of units", found, limit });
+        }
+        let units =
+            SharedUnits::new(units, self.features, self.targets).map_err(PoolError::Memory)?;
+        let workers = self.workers.len();
+        self.workers.clear();
+        self.launcher.share(units);
+        self.workers = self.launcher.launch_all(workers);
+        Ok(())
+    }
+
+    /// Everything about one unit's update, for code that is tried on rows of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`], never for what the unit does.
+    #[cfg(feature = "examine")]
+    pub fn examine(
+        &mut self,
+        round: u32,
+        model: &[f32],
+        unit: u32,
+    ) -> Result<crate::Examined, PoolError> {
+        use crate::{Examined, Outcome};
+        self.check_model(model)?;
+        let (shape, patience) = (self.model_shape, self.patience);
+        let worker = self.worker(0)?;
+        let out = worker.outgoing();
+        push_model(out, round, shape, None, model);
+        push_frame(out, Kind::Examine, &[unit], &[]);
+        let answer = worker.numbers::<5>(std::time::Instant::now() + patience);
+        let answer =
+            answer.and_then(|numbers| Ok((numbers, worker.answer(model.len(), patience)?)));
+        match answer {
+            Ok(([outcome, fuel_low, fuel_high, low, high], update)) => Ok(Examined {
+                outcome: Outcome::of_number(outcome).ok_or(PoolError::Died)?,
+                update: update.unwrap_or_default(),
+                fuel: whole(fuel_low, fuel_high),
+                memory: whole(low, high),
+            }),
+            Err(PoolError::Died) => {
+                self.workers[0] = None;
+                let (outcome, update) = (Outcome::Died, Vec::new());
+                Ok(Examined { outcome, update, fuel: 0, memory: 0 })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets how long a worker may be silent before it is replaced, and how much longer for
+    /// each unit that it was sent.
+    pub fn set_patience(&mut self, patience: Duration, per_unit: Duration) {
+        (self.patience, self.patience_per_unit) = (patience, per_unit);
     }
 
     /// Process ids of the workers that are running, for supervision.
@@ -204,7 +276,7 @@ impl Pool {
         let (shape, patience) = (self.model_shape, self.patience);
         let worker = self.worker(0)?;
         let out = worker.outgoing();
-        push_frame(out, Kind::Model, &[0, shape.0, shape.1], &[model]);
+        push_model(out, 0, shape, None, model);
         push_frame(out, Kind::Score, &[rows], &[features]);
         let values = worker.answer(expected, patience)?;
         scores.extend(values.ok_or(PoolError::ScoreFailed)?);

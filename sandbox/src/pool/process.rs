@@ -11,9 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zeroize::Zeroize;
 
 use super::PoolError;
+use super::round::Span;
 use crate::instance::Model;
 use crate::limits::MAX_MODEL_ELEMENTS;
 use crate::protocol::{NOTHING, READY, VALUES, number, values};
+use crate::shared::SharedUnits;
 
 /// How long a process may take to start: the machine may be busy.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -28,28 +30,62 @@ const SEND_BYTES: usize = 256 << 10;
 pub(super) struct Launcher {
     command: Command,
     setup: Vec<u8>,
+    units: Option<SharedUnits>,
 }
 
 impl Launcher {
     pub(super) fn new(mut command: Command, setup: Vec<u8>) -> Self {
         command.env_clear();
-        Self { command, setup }
+        Self { command, setup, units: None }
+    }
+
+    /// Gives workers that are started from now on these units.
+    pub(super) fn share(&mut self, units: SharedUnits) {
+        self.units = Some(units);
+    }
+
+    /// How many units workers are given.
+    pub(super) fn units(&self) -> u32 {
+        self.units.as_ref().map_or(0, SharedUnits::count)
     }
 
     /// Starts a worker and waits until it is confined and has loaded the component.
     pub(super) fn launch(&mut self) -> io::Result<Process> {
+        self.spawn()?.ready()
+    }
+
+    /// Starts so many workers at once. One that does not start leaves its place empty.
+    pub(super) fn launch_all(&mut self, count: usize) -> Vec<Option<Process>> {
+        let started: Vec<_> = (0..count).map(|_| self.spawn()).collect();
+        started.into_iter().map(|process| process.and_then(Starting::ready).ok()).collect()
+    }
+
+    fn spawn(&mut self) -> io::Result<Starting> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
+        let units = self.units.as_ref().map(SharedUnits::descriptor).transpose()?;
         let child = self
             .command
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
+            .stdout(units.map_or_else(Stdio::null, Stdio::from))
             .stderr(Stdio::null())
             .spawn();
         // The command keeps our copy of the child's end until it gets something else.
-        self.command.stdin(Stdio::null());
+        self.command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = Process::new(child?, ours);
         process.outgoing.extend_from_slice(&self.setup);
+        // What the channel takes now, so that all of them read at once.
+        process.send()?;
+        Ok(Starting(process))
+    }
+}
+
+/// A worker that was not heard of yet.
+struct Starting(Process);
+
+impl Starting {
+    fn ready(self) -> io::Result<Process> {
+        let Self(mut process) = self;
         let deadline = Instant::now() + START_PATIENCE;
         match process.receive(4, deadline).and_then(|b| number(b, 0)) {
             Some(READY) => {
@@ -70,9 +106,9 @@ pub(super) struct Process {
     buffer: Box<[u8]>,
     incoming: Vec<u8>,
     consumed: usize,
-    /// Units sent and not yet answered, in order; the first one is running.
-    pub(super) in_flight: VecDeque<usize>,
-    /// The unit in flight is a suspect, and nothing else may be sent.
+    /// Units sent and not yet answered, in order; the first ones are running.
+    pub(super) in_flight: VecDeque<Span>,
+    /// The units in flight are suspects, and nothing else may be sent.
     pub(super) alone: bool,
     /// When the worker last said something, or was given work while idle.
     pub(super) last_progress: Instant,
@@ -225,7 +261,11 @@ impl Process {
         }
     }
 
-    fn numbers<const N: usize>(&mut self, deadline: Instant) -> Result<[u32; N], PoolError> {
+    /// Waits for so many numbers.
+    pub(super) fn numbers<const N: usize>(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<[u32; N], PoolError> {
         let bytes = self.receive(4 * N, deadline).ok_or(PoolError::Died)?;
         let mut numbers = [0; N];
         for (index, found) in numbers.iter_mut().enumerate() {

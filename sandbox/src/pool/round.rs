@@ -1,14 +1,16 @@
-//! One round: every unit's update, once, from whichever worker.
+//! One round: every unit's update, once, from whichever worker, into one sum.
 //!
-//! Updates are deterministic, so a unit may be run as often as it takes; what a unit
-//! gets must follow from that unit alone.
+//! Updates are deterministic and sums are of integers, so units may be run as often as it
+//! takes and added in any order; what a unit gets must follow from that unit alone.
 //!
-//! 1. Units are sent ahead, so that workers do not wait; no worker gets more than its
-//!    share, which is what [`crate::fuel::worst_case_round`] counts on.
-//! 2. A worker answers in order, so the first unit without an answer is the one it runs.
-//! 3. When a worker dies or breaks the protocol, that unit is a suspect: it is run again
-//!    in a fresh worker with nothing else. If that one dies too, the unit gets nothing.
-//!    The others that were sent go back to the front of the queue.
+//! 1. Units are handed out in spans, ahead, so that workers do not wait; no worker gets more
+//!    than its share, which is what [`crate::fuel::worst_case_round`] counts on.
+//! 2. A worker answers in order, with the sum of a span. It is taken if so many units can
+//!    add up to it; else the worker is not ours any more.
+//! 3. When a worker dies or breaks the protocol, the span that it was at is suspect: it is
+//!    run again in a fresh worker with nothing else. If that one dies too, each half is, and
+//!    so on; a single unit that two workers died of gets the zero update. The other spans
+//!    that were sent go back to the front of the queue.
 //! 4. A worker that is silent for too long is replaced and all its units are run again.
 //!    Nobody gets nothing because of a clock, which belongs to the host.
 //! 5. A worker that cannot be started is tried again for as long as it takes.
@@ -16,90 +18,103 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use cloister_privacy::{Gate, IntegerSum};
 use rustix::event::PollFd;
 
 use super::process::{Process, wait};
 use super::{Pool, PoolError};
-use crate::protocol::{Kind, NOTHING, VALUES, number, push_frame, push_unit, values};
+use crate::protocol::{Kind, number, push_frame, push_model};
 use crate::random::MAX_ROUNDS;
-use crate::units::UnitRows;
 
-/// Units sent ahead to one worker.
-const WINDOW: usize = 256;
+/// Spans sent ahead to one worker.
+const WINDOW: usize = 2;
 
-/// Bytes that may wait to be sent to one worker before more units are added.
-const BACKLOG_BYTES: usize = 128 << 10;
+/// Spans that each worker gets in a round, unless they are longer than [`LONGEST`]. More of
+/// them even out what workers take; fewer cost less for a large model.
+const SPANS: u32 = 8;
+
+/// The longest span: what is lost when a worker is killed.
+const LONGEST: u32 = 1024;
 
 /// Between attempts to start a worker when none runs.
 const RESTART_PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers that are received at once, beyond one whole answer.
-const RECEIVE_BYTES: usize = 64 << 10;
-
-/// What is told for each unit: its position, and its update if there is one.
-pub type Sink<'a> = dyn FnMut(usize, Option<&[f32]>) + 'a;
+/// Units one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    first: u32,
+    count: u32,
+}
 
 impl Pool {
-    /// Runs `update` for every unit and tells `sink` once for each, in any order.
+    /// The sum of every loaded unit's update, as `gate` clips and rounds each.
     ///
-    /// An update has the model's shape and finite elements. `None` stands for a trap, for
-    /// exhausted fuel or memory, for a wrong shape or value, and for a unit that twice
-    /// ended its worker; it must count as the zero update. Which it was cannot be known.
+    /// A trap, exhausted fuel or memory, a wrong shape or value, and a unit that ended two
+    /// workers count as the zero update. Which it was cannot be known, nor of whom.
     ///
-    /// Fails before any unit is run, and only if `round` or the model's size is out of range.
+    /// # Errors
+    ///
+    /// Before any unit is run, and only if `round`, the model's size or the gate's dimension
+    /// are out of range.
     pub fn round(
         &mut self,
         round: u32,
         model: &[f32],
-        units: &[UnitRows],
-        sink: &mut Sink<'_>,
-    ) -> Result<(), PoolError> {
+        gate: &Gate,
+    ) -> Result<IntegerSum, PoolError> {
         self.check_model(model)?;
-        for (what, found, limit) in [
-            ("the round", round as usize, MAX_ROUNDS as usize),
-            ("the number of units", units.len(), u32::MAX as usize),
-        ] {
-            if found > limit {
-                return Err(PoolError::TooMuch { what, found, limit });
-            }
+        if round > MAX_ROUNDS {
+            let (found, limit) = (round as usize, MAX_ROUNDS as usize);
+            return Err(PoolError::TooMuch { what: "the round", found, limit });
+        }
+        if gate.dimension() != model.len() {
+            let (found, expected) = (gate.dimension(), model.len());
+            return Err(PoolError::Shape { what: "the gate", found, expected });
         }
         let mut frame = Vec::new();
-        let shape = self.model_shape;
-        push_frame(&mut frame, Kind::Model, &[round, shape.0, shape.1], &[model]);
-        let workers = self.workers.len();
-        Round {
+        push_model(&mut frame, round, self.model_shape, Some(gate), model);
+        let units = self.launcher.units();
+        let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
+        let share = units.div_ceil(workers);
+        let longest = share.div_ceil(SPANS).clamp(1, LONGEST.min(gate.partial_units()));
+        let mut round = Round {
             frame,
+            next: 0,
             units,
-            queue: (0..units.len()).collect(),
+            longest,
+            returned: VecDeque::new(),
             suspects: VecDeque::new(),
-            share: units.len().div_ceil(workers),
-            taken: vec![0; workers],
-            unanswered: units.len(),
-            elements: model.len(),
-            update: Vec::with_capacity(model.len()),
-            sink,
-        }
-        .run(self);
-        Ok(())
+            share,
+            taken: vec![0; self.workers.len()],
+            unanswered: units,
+            sum: gate.sum(),
+            lost: 0,
+        };
+        round.run(self);
+        self.shares = round.taken.iter().map(|taken| *taken as usize).collect();
+        Ok(round.sum)
     }
 }
 
-struct Round<'a, 'b> {
-    /// The model, as workers receive it.
+struct Round {
+    /// The model and the gate, as workers receive them.
     frame: Vec<u8>,
-    units: &'a [UnitRows],
-    queue: VecDeque<usize>,
-    /// Units that a worker may have died of, to be run alone.
-    suspects: VecDeque<usize>,
+    /// The first unit that was not handed out yet.
+    next: u32,
+    units: u32,
+    longest: u32,
+    /// Spans that a worker did not get to.
+    returned: VecDeque<Span>,
+    /// Spans that a worker may have died of, to be run alone.
+    suspects: VecDeque<Span>,
     /// The most units of the queue that one worker gets.
-    share: usize,
+    share: u32,
     /// How many each has got and not given back.
-    taken: Vec<usize>,
-    unanswered: usize,
-    /// Elements of an update.
-    elements: usize,
-    update: Vec<f32>,
-    sink: &'a mut Sink<'b>,
+    taken: Vec<u32>,
+    unanswered: u32,
+    sum: IntegerSum,
+    /// Units that got nothing because workers died of them.
+    lost: u32,
 }
 
 /// What became of a worker.
@@ -108,25 +123,20 @@ enum Fate {
     Alive,
     /// It ended, or said what no worker says.
     Dead,
-    /// It has said nothing for longer than any unit can take.
+    /// It has said nothing for longer than its units can take.
     Silent,
 }
 
-impl Round<'_, '_> {
-    fn run(mut self, pool: &mut Pool) {
-        self.hand_out(pool);
-        pool.shares = self.taken;
-    }
-
-    fn hand_out(&mut self, pool: &mut Pool) {
-        self.skip_misfits(pool);
+impl Round {
+    fn run(&mut self, pool: &mut Pool) {
         for slot in &mut pool.workers {
             self.greet(slot, &mut pool.launcher);
         }
+        let patience = pool.patience + pool.patience_per_unit.saturating_mul(self.longest);
         while self.unanswered > 0 {
             // Who takes over from a worker that does not start takes more than its share.
             let all_run = pool.workers.iter().all(Option::is_some);
-            let share = if all_run { self.share } else { usize::MAX };
+            let share = if all_run { self.share } else { u32::MAX };
             for (index, slot) in pool.workers.iter_mut().enumerate() {
                 self.feed(index, slot, &mut pool.launcher, share);
             }
@@ -134,30 +144,22 @@ impl Round<'_, '_> {
                 std::thread::sleep(RESTART_PAUSE);
                 continue;
             }
-            wait_for_any(&pool.workers, pool.patience);
+            wait_for_any(&pool.workers, patience);
             for (index, slot) in pool.workers.iter_mut().enumerate() {
                 let Some(worker) = slot else { continue };
-                let fate = self.serve(worker, pool.patience);
+                let fate = self.serve(worker, patience);
                 if fate != Fate::Alive {
                     self.bury(index, slot, fate);
                     self.greet(slot, &mut pool.launcher);
                 }
             }
         }
-    }
-
-    /// Units whose rows are too many or not as long as they say never reach a worker.
-    fn skip_misfits(&mut self, pool: &Pool) {
-        let (units, sink) = (self.units, &mut *self.sink);
-        let unanswered = &mut self.unanswered;
-        self.queue.retain(|unit| {
-            let fits = units[*unit].fits(pool.features, pool.targets);
-            if !fits {
-                sink(*unit, None);
-                *unanswered -= 1;
-            }
-            fits
-        });
+        if self.lost > 0 {
+            // They are zero, and count as units all the same.
+            let zeros = vec![0; 4 * self.sum.dimension()];
+            let added = self.sum.merge_partial(self.lost, &zeros);
+            debug_assert!(added.is_ok());
+        }
     }
 
     /// Makes sure that a slot has a worker, if one can be started, and sends it the model.
@@ -175,7 +177,7 @@ impl Round<'_, '_> {
         index: usize,
         slot: &mut Option<Process>,
         launcher: &mut super::Launcher,
-        share: usize,
+        share: u32,
     ) {
         let idle = slot.as_ref().is_none_or(|worker| worker.in_flight.is_empty());
         if idle && !self.suspects.is_empty() {
@@ -189,34 +191,39 @@ impl Round<'_, '_> {
         if idle {
             worker.last_progress = Instant::now();
             worker.alone = false;
-            if let Some(unit) = self.suspects.pop_front() {
+            if let Some(span) = self.suspects.pop_front() {
                 worker.alone = true;
-                self.send(worker, unit);
+                send(worker, span);
             }
         }
-        while !worker.alone
-            && self.taken[index] < share
-            && worker.in_flight.len() < WINDOW
-            && worker.unsent() < BACKLOG_BYTES + self.frame.len()
-        {
-            let Some(unit) = self.queue.pop_front() else {
-                return;
-            };
-            self.taken[index] += 1;
-            self.send(worker, unit);
+        while !worker.alone && worker.in_flight.len() < WINDOW {
+            let Some(span) = self.take(share.saturating_sub(self.taken[index])) else { return };
+            self.taken[index] += span.count;
+            send(worker, span);
         }
     }
 
-    fn send(&self, worker: &mut Process, unit: usize) {
-        let number = u32::try_from(unit).unwrap_or(u32::MAX);
-        push_unit(worker.outgoing(), number, &self.units[unit]);
-        worker.in_flight.push_back(unit);
+    /// The next span of at most `most` units.
+    fn take(&mut self, most: u32) -> Option<Span> {
+        if most == 0 {
+            return None;
+        }
+        if let Some(span) = self.returned.pop_front() {
+            let (span, rest) = span.split(most);
+            if let Some(rest) = rest {
+                self.returned.push_front(rest);
+            }
+            return Some(span);
+        }
+        let count = (self.units - self.next).min(self.longest).min(most);
+        let span = Span { first: self.next, count };
+        self.next += count;
+        (count > 0).then_some(span)
     }
 
     /// Moves bytes both ways and takes answers.
     fn serve(&mut self, worker: &mut Process, patience: Duration) -> Fate {
-        let limit = RECEIVE_BYTES + 8 + 4 * self.elements;
-        let received = worker.receive_now(limit);
+        let received = worker.receive_now(self.answer_bytes());
         // Answers that arrived before a worker died are good.
         if self.take_answers(worker) == Fate::Dead {
             return Fate::Dead;
@@ -228,33 +235,30 @@ impl Round<'_, '_> {
         if waits { Fate::Silent } else { Fate::Alive }
     }
 
+    /// Bytes of an answer: first unit, number of units, sum.
+    fn answer_bytes(&self) -> usize {
+        8 + 4 * self.sum.dimension()
+    }
+
     fn take_answers(&mut self, worker: &mut Process) -> Fate {
+        let length = self.answer_bytes();
         loop {
-            let bytes = worker.received();
-            let (Some(found), Some(tag)) = (number(bytes, 0), number(bytes, 1)) else {
+            let Some(answer) = worker.received().get(..length) else {
                 return Fate::Alive;
             };
-            let Some(unit) = worker.in_flight.front().copied() else {
+            let found = (number(answer, 0), number(answer, 1));
+            let Some(span) = worker.in_flight.front().copied() else {
                 return Fate::Dead;
             };
-            let length = match tag {
-                NOTHING => 8,
-                VALUES => 8 + 4 * self.elements,
-                _ => return Fate::Dead,
-            };
-            if found as usize != unit {
+            if found != (Some(span.first), Some(span.count)) {
                 return Fate::Dead;
             }
-            let Some(answer) = bytes.get(8..length) else {
-                return Fate::Alive;
-            };
-            self.update.clear();
-            self.update.extend(values(answer));
+            if self.sum.merge_partial(span.count, &answer[8..]).is_err() {
+                return Fate::Dead;
+            }
             worker.consume(length);
             worker.in_flight.pop_front();
-            let good = tag == VALUES && self.update.iter().all(|value| value.is_finite());
-            self.unanswered -= 1;
-            (self.sink)(unit, good.then_some(&self.update));
+            self.unanswered -= span.count;
         }
     }
 
@@ -264,24 +268,43 @@ impl Round<'_, '_> {
             return;
         };
         if worker.alone {
-            if let Some(unit) = worker.in_flight.pop_front() {
-                if fate == Fate::Dead {
+            let Some(span) = worker.in_flight.pop_front() else { return };
+            match (fate, span.split(span.count / 2)) {
+                (Fate::Dead, (_, None)) => {
                     self.unanswered -= 1;
-                    (self.sink)(unit, None);
-                } else {
-                    self.suspects.push_back(unit);
+                    self.lost += 1;
                 }
+                (Fate::Dead, (one, Some(other))) => self.suspects.extend([one, other]),
+                (Fate::Silent | Fate::Alive, _) => self.suspects.push_back(span),
             }
             return;
         }
-        self.taken[index] = self.taken[index].saturating_sub(worker.in_flight.len());
+        let returned: u32 = worker.in_flight.iter().map(|span| span.count).sum();
+        self.taken[index] = self.taken[index].saturating_sub(returned);
         if fate == Fate::Dead {
             self.suspects.extend(worker.in_flight.pop_front());
         }
-        while let Some(unit) = worker.in_flight.pop_back() {
-            self.queue.push_front(unit);
+        while let Some(span) = worker.in_flight.pop_back() {
+            self.returned.push_front(span);
         }
     }
+}
+
+impl Span {
+    /// The first units, at least one and at most `count`, and what is left.
+    fn split(self, count: u32) -> (Self, Option<Self>) {
+        let count = count.max(1);
+        if count >= self.count {
+            return (self, None);
+        }
+        let rest = Self { first: self.first + count, count: self.count - count };
+        (Self { count, ..self }, Some(rest))
+    }
+}
+
+fn send(worker: &mut Process, span: Span) {
+    push_frame(worker.outgoing(), Kind::Units, &[span.first, span.count], &[]);
+    worker.in_flight.push_back(span);
 }
 
 fn wait_for_any(workers: &[Option<Process>], patience: Duration) {

@@ -20,6 +20,7 @@ type Handle = Resource<Tensor>;
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     let mut instance = linker.instance(TENSORS)?;
     resource(&mut instance)?;
+    join(&mut instance)?;
     vectors(&mut instance)?;
     matrices(&mut instance)?;
     elementwise(&mut instance)?;
@@ -41,6 +42,10 @@ fn get<'a>(store: &'a Store<'_>, handle: &Handle) -> Result<&'a Tensor, TensorEr
     store.data().tensors.get(handle.rep())
 }
 
+fn values<'a>(store: &'a mut Store<'_>, handle: &Handle) -> Result<&'a [f32], TensorError> {
+    store.data_mut().tensors.values(handle.rep())
+}
+
 fn len(store: &Store<'_>, handle: &Handle) -> Result<usize, TensorError> {
     Ok(get(store, handle)?.len())
 }
@@ -55,8 +60,7 @@ fn resource(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
         "[constructor]tensor",
         |mut store: Store<'_>, (rows, columns): (u32, u32)| {
             charge(&mut store, fuel::simple(elements(rows, columns)?))?;
-            let zeros = |elements| vec![0.0; elements];
-            let tensor = store.data_mut().tensors.create(rows, columns, zeros)?;
+            let tensor = store.data_mut().tensors.zeros(rows, columns)?;
             Ok((Handle::new_own(tensor),))
         },
     )?;
@@ -77,8 +81,8 @@ fn pieces(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
         "[method]tensor.get",
         |mut store: Store<'_>, (this, row, column): (Handle, u32, u32)| {
             charge(&mut store, fuel::simple(0))?;
-            let tensor = get(&store, &this)?;
-            Ok((tensor.values()[tensor.index(row, column)?],))
+            let index = get(&store, &this)?.index(row, column)?;
+            Ok((values(&mut store, &this)?[index],))
         },
     )?;
     instance.func_wrap(
@@ -95,9 +99,8 @@ fn pieces(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
         "[method]tensor.read",
         |mut store: Store<'_>, (this, offset, count): (Handle, u32, u32)| {
             charge(&mut store, fuel::transcendental(count as usize))?;
-            let tensor = get(&store, &this)?;
-            let piece = tensor.piece(offset, count as usize)?;
-            Ok((tensor.values()[piece].to_vec(),))
+            let piece = get(&store, &this)?.piece(offset, count as usize)?;
+            Ok((values(&mut store, &this)?[piece].to_vec(),))
         },
     )?;
     instance.func_wrap(
@@ -130,6 +133,35 @@ fn copies(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
         },
     )?;
     instance.func_wrap(
+        "[method]tensor.view",
+        |mut store: Store<'_>, (this, offset, rows, columns): (Handle, u32, u32, u32)| {
+            charge(&mut store, fuel::simple(0))?;
+            let count = elements(rows, columns)?;
+            let tensor = get(&store, &this)?;
+            let end = (offset as usize).checked_add(count).ok_or(TensorError::Range)?;
+            require(end <= tensor.len(), TensorError::Range)?;
+            let data = tensor.data.view(offset as usize, count);
+            let data = data.ok_or(TensorError::NotReadOnly)?;
+            let view = store.data_mut().tensors.insert(Tensor::of(rows, columns, data))?;
+            Ok((Handle::new_own(view),))
+        },
+    )?;
+    instance.func_wrap(
+        "[method]tensor.slice-columns",
+        |mut store: Store<'_>, (this, first, columns): (Handle, u32, u32)| {
+            let (rows, all) = get(&store, &this)?.shape();
+            let end = first.checked_add(columns).ok_or(TensorError::Range)?;
+            require(end <= all, TensorError::Range)?;
+            charge(&mut store, fuel::simple(elements(rows, columns)?))?;
+            let (all, range) = (all as usize, first as usize..end as usize);
+            copy_of(&mut store, &this, rows, columns, |x, out| {
+                for row in 0..rows as usize {
+                    out.extend_from_slice(&x[row * all..][range.clone()]);
+                }
+            })
+        },
+    )?;
+    instance.func_wrap(
         "[method]tensor.append-column",
         |mut store: Store<'_>, (this, value): (Handle, f32)| {
             let (rows, columns) = get(&store, &this)?.shape();
@@ -158,9 +190,17 @@ fn copy_of(
     let needed = elements(rows, columns)?;
     tensors.check_room(needed)?;
     let mut values = Vec::with_capacity(needed);
-    copy(tensors.get(source.rep())?.values(), &mut values);
-    let tensor = tensors.insert(Tensor { rows, columns, data: Data::Own(values) })?;
+    copy(tensors.values(source.rep())?, &mut values);
+    let tensor = tensors.insert(Tensor::of(rows, columns, Data::Own(values)))?;
     Ok((Handle::new_own(tensor),))
+}
+
+fn join(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
+    instance.func_wrap("join", |mut store: Store<'_>, (parts,): (Vec<Handle>,)| {
+        charge(&mut store, fuel::transcendental(parts.len()))?;
+        let parts: Vec<u32> = parts.iter().map(Handle::rep).collect();
+        Ok((Handle::new_own(store.data_mut().tensors.join(&parts)?),))
+    })
 }
 
 fn vectors(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
@@ -173,8 +213,18 @@ fn vectors(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
         with_output(&mut store, [&x], &y, |[x], y| kernels::axpy(alpha, x, y))
     })?;
     instance.func_wrap("mul", |mut store: Store<'_>, (x, y): (Handle, Handle)| {
+        let (x_shape, y_shape) = (get(&store, &x)?.shape(), get(&store, &y)?.shape());
+        if x_shape == (y_shape.0, 1) && y_shape.1 != 1 {
+            let cost = fuel::simple(len(&store, &y)?);
+            charge(&mut store, cost)?;
+            return with_output(&mut store, [&x], &y, |[x], y| kernels::mul_rows(x, y));
+        }
         same_shape(&mut store, &x, &y)?;
         with_output(&mut store, [&x], &y, |[x], y| kernels::mul(x, y))
+    })?;
+    instance.func_wrap("div", |mut store: Store<'_>, (x, y): (Handle, Handle)| {
+        same_shape(&mut store, &x, &y)?;
+        with_output(&mut store, [&x], &y, |[x], y| kernels::div(x, y))
     })?;
     instance.func_wrap("add", |mut store: Store<'_>, (x, y): (Handle, Handle)| {
         let (x_shape, y_shape) = (get(&store, &x)?.shape(), get(&store, &y)?.shape());
@@ -190,19 +240,41 @@ fn vectors(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
         let (x_len, y_len) = (len(&store, &x)?, len(&store, &y)?);
         require(x_len == y_len, TensorError::Shape)?;
         charge(&mut store, fuel::simple(x_len))?;
-        let (x, y) = (get(&store, &x)?, get(&store, &y)?);
+        let tensors = &mut store.data_mut().tensors;
+        tensors.write_down(x.rep())?;
+        tensors.write_down(y.rep())?;
+        let (x, y) = (tensors.get(x.rep())?, tensors.get(y.rep())?);
         Ok((kernels::dot(x.values(), y.values()),))
     })?;
     instance.func_wrap("sum", |mut store: Store<'_>, (x,): (Handle,)| {
         let cost = fuel::simple(len(&store, &x)?);
         charge(&mut store, cost)?;
-        Ok((kernels::sum(get(&store, &x)?.values()),))
+        Ok((kernels::sum(values(&mut store, &x)?),))
     })?;
     instance.func_wrap("nrm2", |mut store: Store<'_>, (x,): (Handle,)| {
         let cost = fuel::simple(len(&store, &x)?);
         charge(&mut store, cost)?;
-        let x = get(&store, &x)?.values();
-        Ok((libm::sqrtf(kernels::dot(x, x)),))
+        let x = values(&mut store, &x)?;
+        Ok((kernels::dot(x, x).sqrt(),))
+    })?;
+    reductions(instance)
+}
+
+fn reductions(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
+    instance.func_wrap("sum-rows", |mut store: Store<'_>, (x, y): (Handle, Handle)| {
+        let (_, columns) = get(&store, &x)?.shape();
+        require(get(&store, &y)?.shape() == (1, columns), TensorError::Shape)?;
+        let cost = fuel::simple(len(&store, &x)? + columns as usize);
+        charge(&mut store, cost)?;
+        with_output(&mut store, [&x], &y, |[x], y| kernels::sum_rows(x, y))
+    })?;
+    instance.func_wrap("sum-columns", |mut store: Store<'_>, (x, y): (Handle, Handle)| {
+        let (rows, columns) = get(&store, &x)?.shape();
+        require(get(&store, &y)?.shape() == (rows, 1), TensorError::Shape)?;
+        let cost = fuel::simple(len(&store, &x)? + rows as usize);
+        charge(&mut store, cost)?;
+        let columns = columns as usize;
+        with_output(&mut store, [&x], &y, |[x], y| kernels::sum_columns(columns, x, y))
     })
 }
 
@@ -279,14 +351,17 @@ fn oriented(tensor: &Tensor, transpose: bool) -> (usize, usize) {
     if transpose { (columns, rows) } else { (rows, columns) }
 }
 
+/// From this size on, a column times a row is not written down before it has to be.
+const OUTER: usize = 8;
+
 fn product(store: &mut Store<'_>, gemm: Gemm, inputs: [&Handle; 2], output: &Handle) -> Result<()> {
     charge(store, fuel::product(gemm.m, gemm.n, gemm.k))?;
-    if gemm.transpose_a && gemm.transpose_b {
-        // A copy of a is turned around, element by element.
-        let elements = gemm.m.saturating_mul(gemm.k);
-        charge(store, fuel::transcendental(elements))?;
-        store.data().tensors.check_room(elements)?;
+    let tensors = &mut store.data_mut().tensors;
+    if gemm.k == 1 && gemm.beta == 0.0 && gemm.m >= OUTER && gemm.n >= OUTER {
+        let [left, right] = inputs.map(Handle::rep);
+        return Ok(tensors.set_outer(left, right, gemm.alpha, output.rep())?);
     }
+    tensors.check_room(gemm.scratch())?;
     with_output(store, inputs, output, |[a, b], c| gemm.run(a, b, c))
 }
 
@@ -309,6 +384,30 @@ fn elementwise(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
     instance.func_wrap("log", |mut store: Store<'_>, (x,): (Handle,)| {
         in_place(&mut store, &x, fuel::transcendental, kernels::log)
     })?;
+    instance.func_wrap("tanh", |mut store: Store<'_>, (x,): (Handle,)| {
+        in_place(&mut store, &x, fuel::transcendental, kernels::tanh)
+    })?;
+    instance.func_wrap("sqrt", |mut store: Store<'_>, (x,): (Handle,)| {
+        in_place(&mut store, &x, fuel::simple, kernels::sqrt)
+    })?;
+    instance.func_wrap("clamp", |mut store: Store<'_>, (x, low, high): (Handle, f32, f32)| {
+        in_place(&mut store, &x, fuel::simple, |x| kernels::clamp(x, low, high))
+    })?;
+    instance.func_wrap("step", |mut store: Store<'_>, (x, threshold): (Handle, f32)| {
+        in_place(&mut store, &x, fuel::simple, |x| kernels::step(x, threshold))
+    })?;
+    for (name, kernel) in BACKWARD {
+        instance.func_wrap(name, move |mut store: Store<'_>, (x, y): (Handle, Handle)| {
+            same_shape(&mut store, &x, &y)?;
+            with_output(&mut store, [&x], &y, |[x], y| kernel(x, y))
+        })?;
+    }
+    instance.func_wrap("log-softmax", |mut store: Store<'_>, (x,): (Handle,)| {
+        let columns = get(&store, &x)?.columns as usize;
+        in_place(&mut store, &x, fuel::transcendental, |x| {
+            kernels::log_softmax(columns, x);
+        })
+    })?;
     instance.func_wrap("softmax", |mut store: Store<'_>, (x,): (Handle,)| {
         let columns = get(&store, &x)?.columns as usize;
         in_place(&mut store, &x, fuel::transcendental, |x| {
@@ -316,6 +415,15 @@ fn elementwise(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
         })
     })
 }
+
+/// From the output of a function and a gradient to that of its input, in place.
+type Backward = fn(&[f32], &mut [f32]);
+
+const BACKWARD: [(&str, Backward); 3] = [
+    ("sigmoid-backward", kernels::sigmoid_backward),
+    ("tanh-backward", kernels::tanh_backward),
+    ("relu-backward", kernels::relu_backward),
+];
 
 /// Charges for a pass over one tensor and runs a kernel on it.
 fn in_place(

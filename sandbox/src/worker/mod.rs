@@ -1,9 +1,10 @@
 //! The worker process: runs compute code, and can do nothing else.
 //!
-//! 1. Closes every descriptor but its end of the channel.
+//! 1. Closes every descriptor but its end of the channel and the memory with the units,
+//!    which it maps.
 //! 2. Reads the compiled component and the settings; links them.
 //! 3. Confines itself ([`confine`]) before any of the component's code runs.
-//! 4. Answers: the first model, one unit after the other, scores of public rows.
+//! 4. Answers: the first model, sums of units' updates, scores of public rows.
 //!
 //! A worker that meets something it does not expect ends; the pool starts another.
 
@@ -14,17 +15,20 @@ use std::io::{self, BufReader, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
+use cloister_privacy::PartialSum;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::engine::engine;
 use crate::instance::{Model, Runner};
 use crate::limits::Limits;
+#[cfg(feature = "examine")]
+use crate::protocol::halves;
 use crate::protocol::{
-    Kind, NOTHING, READY, Setup, VALUES, malformed, number, parse_unit, push_values, read_frame,
-    values,
+    Kind, ModelFrame, NOTHING, READY, Setup, VALUES, malformed, number, parse_model, push_values,
+    read_frame, values,
 };
-use crate::random::StreamId;
+use crate::shared::MappedUnits;
 
 pub use confine::confine;
 
@@ -43,6 +47,7 @@ pub fn main() -> ExitCode {
 fn run() -> io::Result<()> {
     confine::close_inherited()?;
     confine::die_with_parent()?;
+    let units = MappedUnits::map(io::stdout())?.unwrap_or_else(MappedUnits::none);
     let mut answers = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut requests = BufReader::with_capacity(128 << 10, answers.try_clone()?);
     let mut body = Vec::new();
@@ -50,15 +55,14 @@ fn run() -> io::Result<()> {
         return Err(malformed());
     };
     let setup: Setup = ciborium::from_reader(&body[..]).map_err(io::Error::other)?;
-    let mut worker = Worker::new(setup).map_err(io::Error::other)?;
+    let mut worker = Worker::new(setup, units).map_err(io::Error::other)?;
     confine(&worker.limits)?;
     answers.write_all(&READY.to_le_bytes())?;
     let mut answer = Vec::new();
     while let Some(kind) = read_frame(&mut requests, &mut body)? {
         answer.clear();
         worker.answer(kind, &body, &mut answer).ok_or_else(malformed)?;
-        // One write for each unit: what was written before a worker died is complete,
-        // and the unit that it died of is the first one that is not.
+        // Answers come in order: units that a worker died of are the first without one.
         answers.write_all(&answer)?;
     }
     Ok(())
@@ -67,25 +71,30 @@ fn run() -> io::Result<()> {
 struct Worker {
     runner: Runner,
     limits: Limits,
-    features: u32,
-    targets: u32,
+    columns: [u32; 2],
+    units: MappedUnits,
     round: u32,
     model: Model,
+    /// Where updates are added up, if any are asked for.
+    sum: Option<PartialSum>,
 }
 
 impl Worker {
-    fn new(setup: Setup) -> wasmtime::Result<Self> {
+    fn new(setup: Setup, units: MappedUnits) -> wasmtime::Result<Self> {
         let engine = engine(&setup.limits)?;
         let component = load(&engine, &setup.component)?;
         // Needs descriptors, so not when the first instance is made.
         component.initialize_copy_on_write_image()?;
+        let columns = [setup.features, setup.targets];
+        let (limits, seed, params) = (setup.limits.clone(), setup.seed, setup.params);
         Ok(Self {
-            runner: Runner::new(&component, setup.limits.clone(), setup.seed, setup.params)?,
+            runner: Runner::new(&component, limits, seed, params, columns)?,
             limits: setup.limits,
-            features: setup.features,
-            targets: setup.targets,
+            columns,
+            units,
             round: 0,
             model: Model { rows: 0, columns: 0, values: [].into() },
+            sum: None,
         })
     }
 
@@ -93,7 +102,7 @@ impl Worker {
     fn answer(&mut self, kind: Kind, body: &[u8], out: &mut Vec<u8>) -> Option<()> {
         match kind {
             Kind::Setup => return None,
-            Kind::Init => match self.runner.init(self.features, self.targets) {
+            Kind::Init => match self.runner.init() {
                 Some(model) => {
                     push_numbers(out, &[VALUES, model.rows, model.columns]);
                     push_values(out, &model.values);
@@ -101,29 +110,51 @@ impl Worker {
                 None => push_numbers(out, &[NOTHING, 0, 0]),
             },
             Kind::Model => {
-                self.round = number(body, 0)?;
-                self.model = Model {
-                    rows: number(body, 1)?,
-                    columns: number(body, 2)?,
-                    values: values(&body[12..]).collect(),
-                };
+                let ModelFrame { round, model, gate } = parse_model(body)?;
+                (self.round, self.model) = (round, model);
+                // What a round before left there would be added to this one's.
+                self.sum = gate.map(|gate| gate.partial());
             }
-            Kind::Unit => {
-                let (unit, rows) = parse_unit(body, self.features, self.targets)?;
-                let id = StreamId::Unit { round: self.round, stream: rows.stream };
-                let columns = [self.features, self.targets];
-                let update = self.runner.update(&self.model, id, columns, rows);
-                push_answer(out, &[unit], update.as_deref());
+            Kind::Units => {
+                let (first, count) = (number(body, 0)?, number(body, 1)?);
+                self.add_up(first, count, out)?;
             }
             Kind::Score => {
                 let rows = number(body, 0)?;
                 let features: Vec<f32> = values(&body[4..]).collect();
-                let shape = [rows, self.features, self.targets];
-                let scores = self.runner.score(&self.model, shape, features);
+                let scores = self.runner.score(&self.model, rows, features);
                 push_answer(out, &[], scores.as_deref());
             }
+            #[cfg(feature = "examine")]
+            Kind::Examine => self.examine(number(body, 0)?, out),
+            #[cfg(not(feature = "examine"))]
+            Kind::Examine => return None,
         }
         Some(())
+    }
+
+    /// The sum of the updates of `count` units.
+    fn add_up(&mut self, first: u32, count: u32, out: &mut Vec<u8>) -> Option<()> {
+        let [features, targets] = self.columns;
+        let sum = self.sum.as_mut()?;
+        sum.clear();
+        for unit in first..first.checked_add(count)? {
+            let unit = self.units.get(unit, features, targets);
+            self.runner.update(&self.model, self.round, unit, sum).ok()?;
+        }
+        push_numbers(out, &[first, count]);
+        sum.drain_into(out);
+        Some(())
+    }
+
+    #[cfg(feature = "examine")]
+    fn examine(&self, unit: u32, out: &mut Vec<u8>) {
+        let [features, targets] = self.columns;
+        let rows = self.units.get(unit, features, targets);
+        let found = self.runner.examine(&self.model, self.round, rows);
+        let ([fuel_low, fuel_high], [low, high]) = (halves(found.fuel), halves(found.memory));
+        push_numbers(out, &[found.outcome.number(), fuel_low, fuel_high, low, high]);
+        push_answer(out, &[], (!found.update.is_empty()).then_some(&found.update[..]));
     }
 }
 

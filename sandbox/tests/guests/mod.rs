@@ -54,6 +54,7 @@ pub fn module_with(globals: &str, update: &str, description: [(u32, u32); 6]) ->
     (func $set (param i32 i32 i32 f32)))
   (import "cloister:compute/tensors@1.0.0" "[method]tensor.write"
     (func $write (param i32 i32 i32 i32)))
+  (import "cloister:compute/tensors@1.0.0" "scal" (func $scal (param f32 i32)))
   (import "cloister:compute/tensors@1.0.0" "axpy" (func $axpy (param f32 i32 i32)))
   (import "cloister:compute/tensors@1.0.0" "gemm"
     (func $gemm (param i32 i32 f32 i32 i32 f32 i32)))

@@ -2,89 +2,124 @@
 
 use std::process::Command;
 
-use cloister_sandbox::{Pool, PoolError, UnitRows, compile};
+use cloister_sandbox::{Outcome, Pool, PoolError, UnitRows, compile};
 
 use crate::guests::{FEATURES, TRIGGER, component, honest, module, triggered};
-use crate::support::{command, pool, round, settings, units};
+use crate::support::{command, examine, expected, pool, settings, sum, sum_again, units};
 
-const HOSTILE: &[(&str, &str)] = &[
-    ("traps", "unreachable"),
-    ("loops for ever", "(loop $l (br $l))"),
-    ("recurses for ever", "(drop (call $deep (i64.const 0)))"),
+const HOSTILE: &[(&str, Outcome, &str)] = &[
+    ("traps", Outcome::Panicked, "unreachable"),
+    ("loops for ever", Outcome::OutOfFuel, "(loop $l (br $l))"),
+    ("recurses for ever", Outcome::StackOverflow, "(drop (call $deep (i64.const 0)))"),
     (
         "returns NaN",
+        Outcome::NotFinite,
         "(call $set (local.get $out) (i32.const 1) (i32.const 0) (f32.const nan:0x200001))",
     ),
     (
         "returns infinity",
+        Outcome::NotFinite,
         "(call $set (local.get $out) (i32.const 1) (i32.const 0) (f32.const -inf))",
     ),
-    ("returns a wrong shape", "(local.set $out (call $new (i32.const 1) (i32.const 2)))"),
-    ("returns the model", "(return (local.get $model))"),
-    ("keeps what it borrowed", "(return (local.get $out))"),
+    (
+        "returns a wrong shape",
+        Outcome::UpdateShape,
+        "(local.set $out (call $new (i32.const 1) (i32.const 2)))",
+    ),
+    ("returns the model", Outcome::Trapped, "(return (local.get $model))"),
+    ("keeps what it borrowed", Outcome::Trapped, "(return (local.get $out))"),
     (
         "takes all linear memory",
+        Outcome::Trapped,
         "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
          (i32.store (i32.const 0x7fffffff) (i32.const 1))",
     ),
     (
         "takes all tensor memory",
+        Outcome::OutOfMemory,
         "(loop $l (drop (call $new (i32.const 1024) (i32.const 1024))) (br $l))",
     ),
-    ("takes all handles", "(loop $l (drop (call $new (i32.const 0) (i32.const 0))) (br $l))"),
-    ("asks for more than there is", "(drop (call $new (i32.const -1) (i32.const -1)))"),
+    (
+        "takes all handles",
+        Outcome::OutOfFuel,
+        "(loop $l (drop (call $new (i32.const 0) (i32.const 0))) (br $l))",
+    ),
+    (
+        "asks for more than there is",
+        Outcome::OutOfMemory,
+        "(drop (call $new (i32.const -1) (i32.const -1)))",
+    ),
     (
         "writes to its rows",
+        Outcome::KernelOutput,
         "(call $set (local.get $features) (i32.const 0) (i32.const 0) (f32.const 0))",
     ),
     (
         "writes to the model",
+        Outcome::KernelOutput,
         "(call $set (local.get $model) (i32.const 0) (i32.const 0) (f32.const 1))",
     ),
-    ("reads outside", "(drop (call $get (local.get $features) (i32.const 1) (i32.const 0)))"),
+    (
+        "reads outside",
+        Outcome::KernelRange,
+        "(drop (call $get (local.get $features) (i32.const 1) (i32.const 0)))",
+    ),
     (
         "writes from outside its memory",
+        Outcome::Trapped,
         "(call $write (local.get $out) (i32.const 0) (i32.const -8) (i32.const 2))",
     ),
     (
         "writes too much at once",
+        Outcome::KernelRange,
         "(call $write (local.get $out) (i32.const 0) (i32.const 0) (i32.const 1025))",
     ),
-    ("aliases an output", "(call $axpy (f32.const 1) (local.get $out) (local.get $out))"),
+    (
+        "aliases an output",
+        Outcome::KernelOutput,
+        "(call $axpy (f32.const 1) (local.get $out) (local.get $out))",
+    ),
     (
         "multiplies shapes that do not fit",
+        Outcome::KernelShape,
         "(call $gemm (i32.const 0) (i32.const 0) (f32.const 1) (local.get $out)
            (local.get $out) (f32.const 0) (call $new (i32.const 2) (i32.const 1)))",
     ),
     (
         "burns fuel in kernels",
+        Outcome::OutOfFuel,
         "(local.set $i (call $new (i32.const 1000) (i32.const 1000)))
          (loop $l
            (call $gemm (i32.const 0) (i32.const 0) (f32.const 1) (local.get $i) (local.get $i)
              (f32.const 0) (call $new (i32.const 1000) (i32.const 1000)))
            (br $l))",
     ),
-    ("uses a handle that it dropped", "(call $drop (local.get $out))"),
-    ("guesses a handle", "(drop (call $get (i32.const 77) (i32.const 0) (i32.const 0)))"),
+    ("uses a handle that it dropped", Outcome::Trapped, "(call $drop (local.get $out))"),
+    (
+        "guesses a handle",
+        Outcome::Trapped,
+        "(drop (call $get (i32.const 77) (i32.const 0) (i32.const 0)))",
+    ),
 ];
 
 pub fn each_hostile_unit_gets_nothing_and_its_neighbours_are_untouched() {
     let mut all = units(9);
-    let undisturbed = round(&mut pool(&honest(), 1), &all, |_| ());
-    assert!(undisturbed.iter().all(Option::is_some));
+    let mut quiet = all.clone();
+    quiet[4].targets.clear();
+    let without = sum(&mut pool(&honest(), 1), &quiet);
+    assert_ne!(without, sum(&mut pool(&honest(), 1), &all));
     all[4].features[0] = TRIGGER;
-    for (name, hostile) in HOSTILE {
+    for (name, outcome, hostile) in HOSTILE {
         let mut pool = pool(&triggered(hostile), 1);
+        assert_eq!(sum(&mut pool, &all), without, "a guest that {name}");
         let before = pool.worker_ids();
-        let updates = round(&mut pool, &all, |_| ());
-        for (unit, update) in updates.iter().enumerate() {
-            if unit == 4 {
-                assert!(update.is_none(), "a guest that {name} got an update");
-            } else {
-                assert_eq!(update, &undisturbed[unit], "unit {unit}, {name}");
-            }
-        }
+        assert_eq!(sum_again(&mut pool), without);
         assert_eq!(before, pool.worker_ids(), "a guest that {name} ended its worker");
+        let examined = examine(&mut pool, &all);
+        for (unit, found) in examined.iter().enumerate() {
+            let expected = if unit == 4 { *outcome } else { Outcome::Update };
+            assert_eq!(found.outcome, expected, "unit {unit} of a guest that {name}");
+        }
     }
 }
 
@@ -98,8 +133,9 @@ pub fn nothing_is_kept_between_units() {
          (global.set $seen (f32.const 1))
          (f32.store (i32.const 50000) (f32.const 1))",
     );
-    let updates = round(&mut pool(&guest, 1), &units(50), |_| ());
-    assert!(updates.iter().all(|update| *update == Some(vec![0, 0])));
+    let mut pool = pool(&guest, 1);
+    assert_eq!(sum(&mut pool, &units(50)), [0, 0]);
+    assert!(examine(&mut pool, &units(9)).iter().all(|one| one.update == [0.0, 0.0]));
 }
 
 /// A unit grows its memory and fills all of it; the next one grows it again and looks.
@@ -114,26 +150,28 @@ pub fn memory_of_a_dirty_instance_is_clean_for_the_next() {
            (local.set $i (i32.add (local.get $i) (i32.const 8)))
            (br_if $look (i32.lt_u (local.get $i) (i32.const 655360))))",
     );
-    let updates = round(&mut pool(&guest, 1), &units(40), |_| ());
-    assert!(updates.iter().all(Option::is_some));
+    assert_eq!(sum(&mut pool(&guest, 1), &units(40)), sum(&mut pool(&honest(), 1), &units(40)));
 }
 
 pub fn misfit_units_get_nothing() {
     let mut all = units(6);
-    let expected = round(&mut pool(&honest(), 1), &all, |_| ());
     all[1].rows = 2;
     all[2].features.pop();
     all[3].targets.push(1.0);
-    let updates = round(&mut pool(&honest(), 1), &all, |_| ());
+    let mut pool = pool(&honest(), 1);
+    let examined = examine(&mut pool, &all);
+    let updates: Vec<_> = examined.iter().map(|one| one.update.clone()).collect();
     for unit in [1, 2, 3] {
-        assert!(updates[unit].is_none());
+        assert_eq!(examined[unit].outcome, Outcome::DoesNotFit);
     }
     for unit in [0, 4, 5] {
-        assert_eq!(updates[unit], expected[unit]);
+        let tripled: Vec<f32> = all[unit].features.iter().map(|x| 3.0 * x).collect();
+        assert_eq!(updates[unit], tripled);
     }
+    assert_eq!(sum_again(&mut pool), expected(&pool, &updates));
     // An empty unit reaches the guest, which here reads a row that is not there.
     all[0] = UnitRows::default();
-    assert!(round(&mut pool(&honest(), 1), &all, |_| ())[0].is_none());
+    assert_eq!(examine(&mut pool, &all)[0].outcome, Outcome::KernelRange);
 }
 
 pub fn init_that_traps_is_an_error() {
@@ -152,13 +190,20 @@ pub fn more_workers_change_nothing() {
     let guest = module(
         "",
         "(call $set (local.get $out) (i32.const 1) (i32.const 0)
-           (f32.convert_i64_u (call $random)))",
+           (f32.convert_i64_u (call $random)))
+         (call $scal (f32.const 1e-16) (local.get $out))",
     );
     let all = units(600);
-    let one = round(&mut pool(&guest, 1), &all, |_| ());
-    let mut three = pool(&guest, 3);
-    assert_eq!(one, round(&mut three, &all, |_| ()));
+    let one = sum(&mut pool(&guest, 1), &all);
+    for workers in [2, 3, 5] {
+        assert_eq!(one, sum(&mut pool(&guest, workers), &all));
+    }
+    // In any order, too.
+    let mut turned = all.clone();
+    turned.reverse();
+    assert_eq!(one, sum(&mut pool(&guest, 2), &turned));
+    let examined = examine(&mut pool(&guest, 1), &all);
     let distinct: std::collections::HashSet<_> =
-        one.iter().map(|update| update.as_ref().unwrap()[1]).collect();
+        examined.iter().map(|found| found.update[1].to_bits()).collect();
     assert!(distinct.len() > 590, "streams repeat");
 }

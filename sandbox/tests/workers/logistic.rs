@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use cloister_privacy::Gate;
 use cloister_sandbox::package::componentize;
 use cloister_sandbox::package::toolchain::{Toolchain, build_guest};
 use cloister_sandbox::{ParameterKind, Pool, Settings, UnitRows, compile, inspect};
@@ -78,23 +79,22 @@ pub fn updates_equal_native_arithmetic() {
         let model: Vec<f32> = (0..=features).map(|i| (i as f32 - 15.0) / 20.0).collect();
         let mut units = clouds(20, features, 1);
         units.extend(clouds(20, features, 7));
-        let mut seen = 0;
-        pool.round(0, &model, &units, &mut |unit, update| {
+        let check = |unit: usize, found: &[f32]| {
             let expected = gradient(&model, &units[unit], features as usize, l2);
-            let update = update.expect("an update");
-            for (found, expected) in update.iter().zip(expected) {
+            for (found, expected) in found.iter().zip(expected) {
                 let difference = (f64::from(*found) - expected).abs();
                 assert!(difference < 1e-5, "unit {unit}: {found} is not {expected}");
             }
-            seen += 1;
-        })
-        .unwrap();
-        assert_eq!(seen, 40);
+        };
+        pool.load(units.clone()).unwrap();
+        for unit in 0..40 {
+            let examined = pool.examine(0, &model, unit).unwrap();
+            assert_eq!(examined.update.len(), 31);
+            check(unit as usize, &examined.update);
+        }
         // A unit without rows says nothing.
-        pool.round(1, &model, &[UnitRows::default()], &mut |_, update| {
-            assert_eq!(update.unwrap(), vec![0.0; 31]);
-        })
-        .unwrap();
+        pool.load(vec![UnitRows::default()]).unwrap();
+        assert_eq!(pool.examine(1, &model, 0).unwrap().update, vec![0.0; 31]);
     }
 }
 
@@ -105,16 +105,13 @@ pub fn training_separates_two_clouds() {
     };
     let units = clouds(200, features, 1);
     let mut model = pool.init_model().to_vec();
+    let count = units.len() as f64;
+    pool.load(units).unwrap();
+    let gate = Gate::new(8.0, 1 << 16, model.len()).unwrap();
     for step in 0..20 {
-        let mut sum = vec![0.0f32; model.len()];
-        pool.round(step, &model, &units, &mut |_, update| {
-            for (sum, value) in sum.iter_mut().zip(update.unwrap()) {
-                *sum += value;
-            }
-        })
-        .unwrap();
-        for (weight, sum) in model.iter_mut().zip(sum) {
-            *weight -= 2.0 * sum / units.len() as f32;
+        let sum = pool.round(step, &model, &gate).unwrap();
+        for (weight, sum) in model.iter_mut().zip(sum.values()) {
+            *weight -= (2.0 * *sum as f64 * gate.clip() / gate.steps() as f64 / count) as f32;
         }
     }
     let public = clouds(300, features, 1);

@@ -43,6 +43,7 @@ const TESTS: &[Test] = tests![
     death::units_are_shared_evenly,
     death::all_workers_killed_and_the_round_still_ends,
     death::a_worker_that_never_becomes_ready_is_an_error,
+    death::a_worker_cannot_say_more_than_its_units_could,
     death::a_worker_that_lies_gets_nothing_and_blocks_nobody,
     logistic::updates_equal_native_arithmetic,
     logistic::training_separates_two_clouds,

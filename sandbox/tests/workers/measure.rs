@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use cloister_sandbox::{Limits, Pool, Settings, UnitRows, compile, fuel};
+use cloister_privacy::Gate;
+use cloister_sandbox::{Limits, Pool, Settings, compile, fuel};
 
 use crate::guests::{FEATURES, component, module};
 use crate::logistic;
-use crate::support::{command, settings, units};
+use crate::support::{command, gate, settings, units};
 
 /// Median time of a logistic unit of 30 features through a pool.
 pub fn microseconds_per_unit() {
@@ -15,15 +16,13 @@ pub fn microseconds_per_unit() {
         let Some(mut pool) = logistic::pool(30, 0.0, workers) else {
             return;
         };
-        let units = logistic::clouds(count, 30, 1);
+        pool.load(logistic::clouds(count, 30, 1)).unwrap();
         let model = pool.init_model().to_vec();
+        let gate = Gate::new(1.0, 16_384, model.len()).unwrap();
         let mut times: Vec<f64> = (0..9)
             .map(|round| {
                 let start = Instant::now();
-                pool.round(round, &model, &units, &mut |_, update| {
-                    assert!(update.is_some());
-                })
-                .unwrap();
+                pool.round(round, &model, &gate).unwrap();
                 start.elapsed().as_secs_f64() * 1e6 / f64::from(count)
             })
             .collect();
@@ -98,11 +97,13 @@ pub fn slow_fuel() {
         };
         let mut pool = Pool::start(command("worker"), 1, &compiled, settings).unwrap();
         let model = pool.init_model().to_vec();
-        let one: Vec<UnitRows> = units(1);
+        pool.load(units(1)).unwrap();
+        let gate = gate(&pool);
         let mut best = Duration::MAX;
         for round in 0..2 {
             let start = Instant::now();
-            pool.round(round, &model, &one, &mut |_, update| assert!(update.is_none())).unwrap();
+            let sum = pool.round(round, &model, &gate).unwrap();
+            assert!(sum.values().iter().all(|value| *value == 0));
             best = best.min(start.elapsed());
         }
         let per_millisecond = budget as f64 / (best.as_secs_f64() * 1e3);

@@ -6,8 +6,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use cloister_sandbox::{Limits, Pool, Settings, UnitRows, compile, worker};
+use cloister_privacy::Gate;
+use cloister_sandbox::{Examined, Limits, Pool, Settings, UnitRows, compile, worker};
 
 use crate::guests::{self, FEATURES};
 
@@ -22,6 +24,7 @@ pub fn other_roles(arguments: &[String]) -> Option<ExitCode> {
     match arguments.first()?.as_str() {
         "worker" => Some(worker::main()),
         "liar" => Some(lie()),
+        "boaster" => Some(boast()),
         "fragile" => Some(worker_that_dies_of(FATAL_UNIT)),
         "probe-exit" => Some(probe(|| ())),
         "probe-open" => Some(probe(|| drop(File::open("/dev/null")))),
@@ -46,6 +49,7 @@ fn worker_that_dies_of(fatal: u32) -> ExitCode {
     let pool = File::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut real = command("worker");
+    real.stdout(io::stdout().as_fd().try_clone_to_owned().unwrap());
     real.stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(theirs)));
     let mut child = real.spawn().unwrap();
     drop(real);
@@ -58,9 +62,13 @@ fn worker_that_dies_of(fatal: u32) -> ExitCode {
             [0, 4].map(|at| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()));
         let mut body = vec![0; length as usize];
         requests.read_exact(&mut body).unwrap();
-        // Setup, Init, Model, Unit, Score.
-        if kind == 3 && u32::from_le_bytes(body[..4].try_into().unwrap()) == fatal {
-            break;
+        // Setup, Init, Model, Units, Score, Examine.
+        if kind == 3 {
+            let [first, count] =
+                [0, 4].map(|at| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()));
+            if (first..first + count).contains(&fatal) {
+                break;
+            }
         }
         on.write_all(&head).unwrap();
         on.write_all(&body).unwrap();
@@ -90,6 +98,34 @@ fn lie() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Answers as a worker does, with sums one step larger than its units' updates can be.
+fn boast() -> ExitCode {
+    let mut channel = File::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut head = [0; 8];
+    while channel.read_exact(&mut head).is_ok() {
+        let [kind, length] =
+            [0, 4].map(|at| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()));
+        let mut body = vec![0; length as usize];
+        channel.read_exact(&mut body).unwrap();
+        let numbers: Vec<u32> = match kind {
+            0 => vec![u32::from_le_bytes(*b"1YDR")],
+            1 => vec![1, 2, 1, 0, 0],
+            3 => {
+                let [first, count] =
+                    [0, 4].map(|at| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()));
+                vec![first, count, count << 20, 1]
+            }
+            _ => Vec::new(),
+        };
+        for number in numbers {
+            if channel.write_all(&number.to_le_bytes()).is_err() {
+                return ExitCode::SUCCESS;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
 pub fn settings(features: u32) -> Settings {
     Settings { limits: Limits::default(), params: Vec::new(), seed: [9; 32], features, targets: 1 }
 }
@@ -112,23 +148,46 @@ pub fn units(count: u16) -> Vec<UnitRows> {
         .collect()
 }
 
-/// One outcome for each unit, as bits.
-pub type Updates = Vec<Option<Vec<u32>>>;
+/// A gate for updates of the text guests, fine enough that no two units are alike.
+pub fn gate(pool: &Pool) -> Gate {
+    Gate::new(1e4, 1 << 20, pool.init_model().len()).unwrap()
+}
 
-/// Runs a round and checks that each unit has exactly one outcome.
-pub fn round(pool: &mut Pool, units: &[UnitRows], mut each: impl FnMut(usize)) -> Updates {
+/// The sum of all units' updates, on the grid of [`gate`].
+pub fn sum(pool: &mut Pool, units: &[UnitRows]) -> Vec<i64> {
+    pool.load(units.to_vec()).unwrap();
+    sum_again(pool)
+}
+
+/// The same, of the units that are loaded.
+pub fn sum_again(pool: &mut Pool) -> Vec<i64> {
     let model = pool.init_model().to_vec();
-    let mut outcomes: Vec<Option<Option<Vec<u32>>>> = vec![None; units.len()];
-    pool.round(3, &model, units, &mut |unit, update| {
-        let bits = update.map(|update| update.iter().map(|value| value.to_bits()).collect());
-        assert!(outcomes[unit].is_none(), "unit {unit} twice");
-        outcomes[unit] = Some(bits);
-        each(unit);
-    })
-    .unwrap();
-    outcomes
-        .into_iter()
-        .enumerate()
-        .map(|(unit, outcome)| outcome.unwrap_or_else(|| panic!("unit {unit} never")))
-        .collect()
+    let gate = gate(pool);
+    pool.round(3, &model, &gate).unwrap().values().to_vec()
+}
+
+/// What [`sum`] has to be for these updates.
+pub fn expected(pool: &Pool, updates: &[Vec<f32>]) -> Vec<i64> {
+    let gate = gate(pool);
+    let mut sum = gate.sum();
+    for update in updates {
+        sum.add(&gate.quantise(update)).unwrap();
+    }
+    sum.values().to_vec()
+}
+
+/// What becomes of each unit.
+pub fn examine(pool: &mut Pool, units: &[UnitRows]) -> Vec<Examined> {
+    pool.load(units.to_vec()).unwrap();
+    let model = pool.init_model().to_vec();
+    let count = u32::try_from(units.len()).unwrap();
+    (0..count).map(|unit| pool.examine(3, &model, unit).unwrap()).collect()
+}
+
+/// Does something while a round runs: after so long.
+pub fn meanwhile(after: Duration, act: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(move || {
+        std::thread::sleep(after);
+        act();
+    });
 }
