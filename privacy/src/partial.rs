@@ -230,7 +230,7 @@ fn outer(
             }
             total += u128::from(square);
         } else {
-            total += u128::from(dense_products(scaled, right, sums, combine)?);
+            total += dense_products(scaled, right, sums, combine)?;
         }
     }
     Some(total)

@@ -151,11 +151,11 @@ impl MappedUnits {
 mod tests {
     use super::*;
 
-    fn unit(rows: u32, start: f32, stream: u64) -> UnitRows {
+    fn unit(rows: u16, start: f32, stream: u64) -> UnitRows {
         UnitRows {
-            features: (0..2 * rows as u16).map(|i| start + f32::from(i)).collect(),
-            targets: (0..rows as u16).map(|i| -f32::from(i)).collect(),
-            rows,
+            features: (0..2 * rows).map(|i| start + f32::from(i)).collect(),
+            targets: (0..rows).map(|i| -f32::from(i)).collect(),
+            rows: rows.into(),
             stream,
         }
     }
@@ -188,6 +188,6 @@ mod tests {
         let mut file = shared.descriptor().unwrap();
         assert!(file.write_all(b"x").is_err());
         assert!(file.set_len(4).is_err());
-        assert!(MappedUnits::map(&File::open("/dev/null").unwrap()).unwrap().is_none());
+        assert!(MappedUnits::map(File::open("/dev/null").unwrap()).unwrap().is_none());
     }
 }

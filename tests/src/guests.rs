@@ -63,6 +63,13 @@ pub fn importing_wasi() -> Result<Vec<u8>> {
     Ok(wat::parse_str(r#"(component (import "wasi:cli/stdout@0.2.0" (instance)))"#)?)
 }
 
+/// A trainer that does `what` for every patient, as a core module that names no world: what
+/// a compiler of another language makes.
+pub fn module(what: &str) -> Result<Vec<u8>> {
+    let text = text(what);
+    wat::parse_str(&text).with_context(|| text.clone())
+}
+
 fn component(text: &str) -> Result<Vec<u8>> {
     let module = wat::parse_str(text).with_context(|| text.to_owned())?;
     Ok(componentize(&embed_world(&module)?)?)

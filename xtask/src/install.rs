@@ -12,7 +12,16 @@ use crate::{command, guest};
 const PROGRAMS: [&str; 4] = ["cloister", "cloister-broker", "cloister-host", "cloister-enclave"];
 
 /// First-party trainers: the folder in `compute/trainers`, and the version that jobs name.
-const TRAINERS: [(&str, &str); 1] = [("logistic", "1")];
+const TRAINERS: [(&str, &str); 8] = [
+    ("logistic", "1"),
+    ("linear", "1"),
+    ("softmax", "1"),
+    ("perceptron", "1"),
+    ("gradient-histogram", "1"),
+    ("cox", "1"),
+    ("analytics", "1"),
+    ("kaplan-meier", "1"),
+];
 
 /// Builds everything for release and puts it into `folder`. Trainers are signed with the
 /// key of the author's home `author`, which is made if it is not there.

@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod guest;
 mod install;
+mod python;
 mod results;
 mod setup;
 mod test;

@@ -60,7 +60,7 @@ impl Approve {
         let mut page = Page::new()
             .title(format!("{named} asks to see your rows, inside an approved enclave"))
             .row("author's key", fingerprint(&code.manifest.signer.id()))
-            .row("component", fingerprint_of(&manifest.component.to_hex()))
+            .row("component", manifest.component)
             .row("size", ui::bytes(manifest.length))
             .row("what it does", printable(&about.summary))
             .row("its model", printable(&about.model))
@@ -148,10 +148,6 @@ fn ask(page: &Page, named: &str) -> Result<()> {
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).doing("cannot read the answer")?;
     if answer.trim() == "yes" { Ok(()) } else { Err(Error::failed("not approved")) }
-}
-
-fn fingerprint_of(hex: &str) -> String {
-    hex.get(..32).unwrap_or(hex).to_owned()
 }
 
 #[cfg(test)]

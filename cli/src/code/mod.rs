@@ -2,7 +2,10 @@
 
 mod approve;
 mod build;
+mod examine;
+mod new;
 mod sign;
+mod test;
 
 use clap::Subcommand;
 
@@ -11,10 +14,14 @@ use crate::{
     ui::{Report, Ui},
 };
 
+pub use test::WORKER;
+
 /// Work with compute code.
 #[derive(Debug, Subcommand)]
 pub enum Code {
+    New(new::New),
     Build(build::Build),
+    Test(Box<test::Test>),
     Sign(sign::Sign),
     Approve(approve::Approve),
 }
@@ -23,7 +30,9 @@ impl Code {
     /// Runs the command.
     pub fn run(&self, ui: Ui) -> Result<Report> {
         match self {
+            Self::New(new) => new.run(),
             Self::Build(build) => build.run(),
+            Self::Test(test) => test.run(ui),
             Self::Sign(sign) => sign.run(),
             Self::Approve(approve) => approve.run(ui),
         }

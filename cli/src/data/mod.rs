@@ -1,12 +1,12 @@
 //! `cloister data`: an owner's tables, sealed for a host that must not read them.
 
-mod check;
+pub mod check;
 mod describe;
 mod mock;
 mod push;
 mod seal;
 mod sealer;
-mod stream;
+pub mod stream;
 mod table;
 mod units;
 

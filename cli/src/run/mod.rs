@@ -1,15 +1,15 @@
 //! `cloister run`: from a job's TOML to its last release.
 
-mod compile;
-mod datasets;
+pub mod compile;
+pub mod datasets;
 pub mod follow;
 pub mod jobs;
 pub mod model;
-mod plan;
+pub mod plan;
 mod results;
 mod resume;
 mod table;
-mod text;
+pub mod text;
 pub mod trainers;
 mod watch;
 

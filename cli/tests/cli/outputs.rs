@@ -163,3 +163,39 @@ fn an_interrupted_seal_leaves_nothing_behind() {
         assert_eq!(fs::read_dir(folder.path().join("a/data")).map_or(0, Iterator::count), 0);
     }
 }
+
+#[test]
+fn a_new_trainer_is_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let made = json(folder.path(), &["code", "new", "mine"]);
+    let files = made["files"].as_array().unwrap();
+    assert!(files.len() > 10, "{made}");
+    for file in files {
+        let text = fs::read_to_string(at("mine").join(file.as_str().unwrap())).unwrap();
+        assert!(!text.contains("{{"), "{file} is not filled in");
+    }
+    // The program's own SDK is the copy.
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compute/sdk");
+    let copied = fs::read(at("mine/cloister/sdk/src/tensor.rs")).unwrap();
+    assert_eq!(copied, fs::read(ours.join("src/tensor.rs")).unwrap());
+
+    fs::write(at("mine/src/lib.rs"), "changed").unwrap();
+    let (code, line) = fails(folder.path(), &["code", "new", "mine"]);
+    assert!(code == 1 && line.contains("mine is there already"), "{line}");
+    assert_eq!(fs::read(at("mine/src/lib.rs")).unwrap(), b"changed");
+
+    for name in ["Mine", "../mine", "a/b", "serde", "core", ""] {
+        let (code, line) = fails(folder.path(), &["code", "new", name]);
+        assert!(code == 2 && line.contains("the name"), "{line}");
+    }
+    let sdk = ours.to_str().unwrap();
+    json(folder.path(), &["code", "new", "beside", "--sdk", sdk]);
+    assert!(fs::read_to_string(at("beside/Cargo.toml")).unwrap().contains(sdk));
+    assert!(!at("beside/cloister").exists());
+    for sdk in ["mine", "nowhere"] {
+        let (code, line) = fails(folder.path(), &["code", "new", "other", "--sdk", sdk]);
+        assert!(code == 1 && line.contains(sdk), "{line}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}

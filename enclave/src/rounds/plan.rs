@@ -5,6 +5,8 @@ use cloister_privacy::{
 };
 use cloister_protocol::job::{self, Job};
 
+use cloister_sandbox::UnitRows;
+
 use super::features::Standardise;
 use crate::rows::{Shape, Units};
 
@@ -124,6 +126,15 @@ impl Plan {
     pub(super) fn step(&self, state: &mut ServerState, noised: &NoisySum) {
         let step = state.apply(&self.mean(noised));
         step.expect("the mean of a noised sum of this model is accepted");
+    }
+
+    /// Units as the code sees them once the centre is known, for who has rows of their own.
+    #[must_use]
+    pub fn standardised(&self, centre: &[f64], mut units: Units) -> Vec<UnitRows> {
+        let mut all = vec![0.0; self.shape.features.len()];
+        all.iter_mut().zip(centre).for_each(|(all, centre)| *all = *centre);
+        self.standardise(&all).apply(&mut units);
+        units.into_rows()
     }
 
     pub(super) fn standardise(&self, centre: &[f64]) -> Standardise {

@@ -38,7 +38,12 @@ impl Workshop {
         self.workers
     }
 
-    fn pool(
+    /// Starts so many workers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::start`].
+    pub fn pool(
         &self,
         workers: usize,
         compiled: &Compiled,

@@ -70,6 +70,21 @@ pub fn units(
     units::group(&batches, header, manifest)
 }
 
+/// The units of a plaintext that is the caller's own.
+///
+/// # Errors
+///
+/// As for [`units`].
+pub fn grouped(
+    plaintext: Vec<u8>,
+    header: &HeaderCore,
+    manifest: &DatasetManifest,
+) -> Result<Units, RowsError> {
+    let buffer = arrow_buffer::Buffer::from_vec(plaintext);
+    let batches = stream::batches(buffer, header, stream::UnitColumn::Required)?;
+    units::group(&batches, header, manifest)
+}
+
 /// A public evaluation set: all rows, as if they were one unit.
 ///
 /// # Errors

@@ -121,6 +121,14 @@ impl Toolchain {
         }
     }
 
+    /// The compiler with its version, as it names itself: it decides the module's bytes.
+    #[must_use]
+    pub fn compiler(&self) -> String {
+        let unknown = || "a rustc that does not say its version".to_owned();
+        let version = stdout(self.rustc().arg("--version"));
+        version.ok().filter(|version| !version.is_empty()).unwrap_or_else(unknown)
+    }
+
     fn has_standard_library(&self) -> bool {
         let mut command = self.rustc();
         command.args(["--print", "target-libdir", "--target", TARGET]);

@@ -191,6 +191,12 @@ impl Pool {
         Ok(())
     }
 
+    /// How many units are loaded.
+    #[must_use]
+    pub fn units(&self) -> u32 {
+        self.launcher.units()
+    }
+
     /// Everything about one unit's update, for code that is tried on rows of one's own.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub fn trainer() -> Option<&'static [u8]> {
             return None;
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let guests = std::env::var_os("CLOISTER_GUESTS")
+        let guests = std::env::var_os("CLOISTER_GUEST_TARGET")
             .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"), PathBuf::from);
         let module = build_guest(&root.join("compute/trainers/logistic"), &guests).unwrap();
         Some(componentize(&std::fs::read(module).unwrap()).unwrap())
@@ -110,8 +110,11 @@ pub fn training_separates_two_clouds() {
     let gate = Gate::new(8.0, 1 << 16, model.len()).unwrap();
     for step in 0..20 {
         let sum = pool.round(step, &model, &gate).unwrap();
+        let rate = 2.0 * gate.clip() / gate.steps() as f64 / count;
         for (weight, sum) in model.iter_mut().zip(sum.values()) {
-            *weight -= (2.0 * *sum as f64 * gate.clip() / gate.steps() as f64 / count) as f32;
+            #[expect(clippy::cast_possible_truncation, reason = "models are singles")]
+            let step = (rate * *sum as f64) as f32;
+            *weight -= step;
         }
     }
     let public = clouds(300, features, 1);

@@ -26,6 +26,8 @@ pub fn other_roles(arguments: &[String]) -> Option<ExitCode> {
         "liar" => Some(lie()),
         "boaster" => Some(boast()),
         "fragile" => Some(worker_that_dies_of(FATAL_UNIT)),
+        "worker-without" => Some(worker::main_without(arguments.get(1)?.parse().unwrap())),
+        "probe-call" => Some(call(&arguments[1..])),
         "probe-exit" => Some(probe(|| ())),
         "probe-open" => Some(probe(|| drop(File::open("/dev/null")))),
         "probe-socket" => Some(probe(|| drop(UnixStream::pair()))),
@@ -38,6 +40,18 @@ pub fn other_roles(arguments: &[String]) -> Option<ExitCode> {
 fn probe(attempt: fn()) -> ExitCode {
     worker::confine(&Limits::default()).unwrap();
     attempt();
+    ExitCode::SUCCESS
+}
+
+/// Confines itself and then makes a system call with these arguments.
+#[allow(unsafe_code)]
+fn call(numbers: &[String]) -> ExitCode {
+    let numbers: Vec<i64> = numbers.iter().map(|number| number.parse().unwrap()).collect();
+    let [number, a, b, c] = numbers[..] else { return ExitCode::FAILURE };
+    worker::confine(&Limits::default()).unwrap();
+    // SAFETY: no address is ours: a call that is allowed fails, or does nothing to memory
+    // that this process uses; it ends next.
+    unsafe { libc::syscall(number, a, b, c, 0, 0, 0) };
     ExitCode::SUCCESS
 }
 

@@ -1,0 +1,80 @@
+//! The tables in `data/`, as an enclave has them after unsealing.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use cloister_enclave::rows::{Range, Shape};
+use cloister_protocol::dataset::{Column, Role};
+use cloister_sandbox::UnitRows;
+use serde::Deserialize;
+
+use crate::root;
+
+/// A table, every row a unit.
+pub struct Table {
+    /// What its columns mean.
+    pub shape: Shape,
+    /// Its rows, in their order.
+    pub units: Vec<UnitRows>,
+}
+
+/// What is needed here of a `dataset.toml`.
+#[derive(Deserialize)]
+struct Description {
+    column: Vec<Column>,
+}
+
+impl Table {
+    /// Reads a table as one of its descriptions has it.
+    pub fn read(table: &str, description: &str) -> Result<Self> {
+        let text = |name: &str| fs::read_to_string(root()?.join("data").join(name)).context("data");
+        let Description { column: columns } = toml::from_str(&text(description)?)?;
+        let text = text(table)?;
+        let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let header = lines.next().context("an empty table")?;
+        let chosen = |wanted: fn(Role) -> bool| {
+            let mut found = Vec::new();
+            for column in columns.iter().filter(|column| wanted(column.role)) {
+                let place = header.iter().position(|name| *name == column.name);
+                found.push((place.with_context(|| column.name.clone())?, Range::of(column)));
+            }
+            anyhow::Ok(found)
+        };
+        let features = chosen(|role| role == Role::Feature)?;
+        let targets = chosen(|role| !matches!(role, Role::Feature | Role::Unit))?;
+        let value = |line: &[&str], place: usize| line[place].parse::<f64>().ok();
+        let unit = |(stream, line): (usize, Vec<&str>)| UnitRows {
+            features: singles(features.iter().map(|(at, of)| of.relative(value(&line, *at)))),
+            targets: singles(targets.iter().map(|(at, of)| of.repair(value(&line, *at)))),
+            rows: 1,
+            stream: stream as u64,
+        };
+        let units = lines.enumerate().map(unit).collect();
+        let ranges = |columns: &[(usize, Range)]| columns.iter().map(|column| column.1).collect();
+        let shape = Shape { features: ranges(&features), targets: ranges(&targets) };
+        Ok(Self { shape, units })
+    }
+
+    /// Every fifth row for a test, the first among them, and the others.
+    pub fn split(&self) -> (Vec<UnitRows>, Vec<UnitRows>) {
+        let numbered = self.units.iter().cloned().enumerate();
+        let (test, training): (Vec<_>, Vec<_>) = numbered.partition(|(row, _)| row % 5 == 0);
+        let rows = |part: Vec<(usize, UnitRows)>| part.into_iter().map(|(_, unit)| unit).collect();
+        (rows(test), rows(training))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "code computes in singles")]
+fn singles(values: impl Iterator<Item = f64>) -> Vec<f32> {
+    values.map(|value| value as f32).collect()
+}
+
+/// All rows of several units as those of one, as an enclave has a public set.
+pub fn together(units: &[UnitRows]) -> UnitRows {
+    UnitRows {
+        features: units.iter().flat_map(|unit| unit.features.iter().copied()).collect(),
+        targets: units.iter().flat_map(|unit| unit.targets.iter().copied()).collect(),
+        rows: units.iter().map(|unit| unit.rows).sum(),
+        stream: 0,
+    }
+}
