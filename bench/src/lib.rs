@@ -1,4 +1,5 @@
-//! What `cargo xtask bench attestation` measures of ours, and how it is shown.
+//! What `cargo xtask bench attestation` measures of ours, and how it is shown; and how
+//! `cargo xtask bench compute` shows what it measured ([`throughput`]).
 //!
 //! To add a measurement, add a [`Row`] to a group: those of ours in [`ours`], those of other
 //! people's crates in the binary's `peers.rs`. Ratios are of a group's first row to each other.
@@ -7,6 +8,7 @@ pub mod bare;
 pub mod evidence;
 pub mod ours;
 pub mod table;
+pub mod throughput;
 
 use anyhow::Result;
 

@@ -15,7 +15,7 @@
 //! they are computed. The pieces are part of what the gate computes: the same numbers in
 //! other pieces may differ by a grid step. Which pieces there are follows from shapes alone.
 
-use cloister_vector::widest;
+use cloister_vector::wide;
 
 use crate::gate::squared_norm;
 use crate::{Error, Gate, IntegerSum};
@@ -87,10 +87,10 @@ impl PartialSum {
         }
         // 2. Clip and scale to the grid in one factor. 3. Round toward zero, and add.
         let factor = self.gate.steps() as f64 / norm.max(self.gate.clip());
-        let square = self.pass(pieces, factor, i32::wrapping_add);
+        let square = self.pass(pieces, factor, ADD);
         // 4. In integers: what fails is taken back, which undoes the addition exactly.
         if square.is_none_or(|square| square > u128::from(self.gate.steps()).pow(2)) {
-            self.pass(pieces, factor, i32::wrapping_sub);
+            self.pass(pieces, factor, TAKE_BACK);
         }
         Ok(())
     }
@@ -106,22 +106,15 @@ impl PartialSum {
 
     /// Rounds each number and combines it with the sum. Gives the sum of squares, or
     /// nothing if a number is far too large.
-    fn pass(
-        &mut self,
-        pieces: &[Piece<'_>],
-        factor: f64,
-        combine: impl Fn(i32, i32) -> i32 + Copy,
-    ) -> Option<u128> {
+    fn pass(&mut self, pieces: &[Piece<'_>], factor: f64, pass: Pass) -> Option<u128> {
         let mut rest = &mut self.values[..];
         let mut total = Some(0_u128);
         for piece in pieces {
             let (sums, behind) = rest.split_at_mut(piece.len().unwrap_or(0));
             rest = behind;
             let square = match *piece {
-                Piece::Values(values) => widest(|| dense(values, factor, sums, combine)),
-                Piece::Outer { left, right } => {
-                    widest(|| outer(left, right, factor, sums, combine))
-                }
+                Piece::Values(values) => (pass.dense)(values, factor, sums),
+                Piece::Outer { left, right } => (pass.outer)(left, right, factor, sums),
                 Piece::Zeros(_) => Some(0),
             };
             total = total.zip(square).map(|(total, square)| total + square);
@@ -163,12 +156,42 @@ impl Piece<'_> {
 
     fn squared_norm(&self) -> f64 {
         match self {
-            Self::Values(values) => widest(|| squared_norm(values)),
-            Self::Outer { left, right } => {
-                widest(|| squared_norm(left)) * widest(|| squared_norm(right))
-            }
+            Self::Values(values) => square_of(values),
+            Self::Outer { left, right } => square_of(left) * square_of(right),
             Self::Zeros(_) => 0.0,
         }
+    }
+}
+
+/// How numbers get into a sum, or out of it again.
+#[derive(Clone, Copy)]
+struct Pass {
+    dense: fn(&[f32], f64, &mut [i32]) -> Option<u128>,
+    outer: fn(&[f32], &[f32], f64, &mut [i32]) -> Option<u128>,
+}
+
+const ADD: Pass = Pass { dense: add_dense, outer: add_outer };
+const TAKE_BACK: Pass = Pass { dense: take_dense_back, outer: take_outer_back };
+
+wide! {
+    fn square_of(values: &[f32]) -> f64 {
+        squared_norm(values)
+    }
+
+    fn add_dense(values: &[f32], factor: f64, sums: &mut [i32]) -> Option<u128> {
+        dense(values, factor, sums, i32::wrapping_add)
+    }
+
+    fn take_dense_back(values: &[f32], factor: f64, sums: &mut [i32]) -> Option<u128> {
+        dense(values, factor, sums, i32::wrapping_sub)
+    }
+
+    fn add_outer(left: &[f32], right: &[f32], factor: f64, sums: &mut [i32]) -> Option<u128> {
+        outer(left, right, factor, sums, i32::wrapping_add)
+    }
+
+    fn take_outer_back(left: &[f32], right: &[f32], factor: f64, sums: &mut [i32]) -> Option<u128> {
+        outer(left, right, factor, sums, i32::wrapping_sub)
     }
 }
 
@@ -185,11 +208,7 @@ fn dense(
     for (values, sums) in values.chunks(CHUNK).zip(sums.chunks_mut(CHUNK)) {
         let mut part = 0_u64;
         for (&x, sum) in values.iter().zip(sums) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "truncates toward zero and saturates; the sum of squares is checked"
-            )]
-            let on_grid = (f64::from(x) * factor) as i32;
+            let on_grid = truncated_double(f64::from(x) * factor);
             *sum = combine(*sum, on_grid);
             let magnitude = on_grid.unsigned_abs();
             seen |= magnitude;
@@ -224,7 +243,7 @@ fn outer(
         if bound < SMALL {
             let mut square = 0_u32;
             for (x, sum) in right.iter().zip(&mut *sums) {
-                let on_grid = truncated(scaled * x);
+                let on_grid = truncated_small(scaled * x);
                 *sum = combine(*sum, on_grid);
                 square = square.wrapping_add(on_grid.wrapping_mul(on_grid).cast_unsigned());
             }
@@ -254,6 +273,27 @@ fn dense_products(
     (seen < MAGNITUDES).then_some(total)
 }
 
+/// Toward zero; what does not fit becomes 2^25, which no check lets pass. `x` is a number.
+///
+/// Adding 1.5 * 2^52 leaves a whole number in the low bits: a conversion that saturates
+/// would be done number by number.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are the number")]
+fn truncated_double(x: f64) -> i32 {
+    let most = f64::from(MAGNITUDES);
+    let whole = x.max(-most).min(most).trunc();
+    (whole + 6_755_399_441_055_744.0).to_bits() as i32
+}
+
+/// Toward zero, of numbers below 2^22.
+#[inline(always)]
+fn truncated_small(x: f32) -> i32 {
+    const SHIFT: f32 = 12_582_912.0; // 1.5 * 2^23
+    // No check for overflow, which would be done number by number.
+    (x.trunc() + SHIFT).to_bits().wrapping_sub(SHIFT.to_bits()).cast_signed()
+}
+
+/// Toward zero, saturating.
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
@@ -338,6 +378,20 @@ mod tests {
         merged.merge_partial(4, &bytes).unwrap();
         assert!(merged == whole);
         assert_eq!((partial.units(), square(&partial.values)), (0, 0));
+    }
+
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "it is what is compared")]
+    fn numbers_are_truncated_as_by_a_cast() {
+        for x in [0.0, -0.0, 0.4, -0.9, 1.0, -1.5, 63_000.9, -63_000.9, 16_777_215.4] {
+            assert_eq!(truncated_double(x), x as i32, "{x}");
+            if x.abs() < 65_536.0 {
+                assert_eq!(truncated_small(x as f32), x as f32 as i32, "{x}");
+            }
+        }
+        for x in [1e30, f64::INFINITY] {
+            assert_eq!([truncated_double(x), truncated_double(-x)], [1 << 25, -(1 << 25)]);
+        }
     }
 
     #[test]

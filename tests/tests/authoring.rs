@@ -68,8 +68,7 @@ fn a_new_trainer_builds_and_two_folders_give_one_digest() -> Result<()> {
         fs::create_dir_all(to.parent().context("no folder")?)?;
         fs::copy(folder.join("my-trainer").join(path), to)?;
     }
-    let target = other.join("target").display().to_string();
-    let check = ["source", "--target-dir", &target, "--check"];
+    let check = ["source", "--check"];
     let second = build(&other, &[&check[..], &[digest]].concat(), what)?;
     let (code, second) = second.context("built once only")?;
     ensure!(code == 0 && second["same"] == true, "{second}");

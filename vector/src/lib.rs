@@ -1,40 +1,69 @@
-//! Runs a loop with the widest vector instructions that the processor has.
+//! Compiles a function twice: for processors with AVX2 and FMA, and for any.
 //!
-//! What a loop computes does not depend on them: IEEE 754 fixes each operation, fused
+//! What a function computes does not depend on it: IEEE 754 fixes each operation, fused
 //! multiply-add ([`f32::mul_add`]) included, and the compiler keeps the order of sums that
-//! the loop is written in. Without such instructions the same bits take longer.
+//! the function is written in. Without such instructions the same bits take longer.
+//!
+//! ```
+//! cloister_vector::wide! {
+//!     /// The sum of products, from the first to the last.
+//!     pub fn chain(x: &[f32], y: &[f32]) -> f32 {
+//!         x.iter().zip(y).fold(0.0, |total, (x, y)| x.mul_add(*y, total))
+//!     }
+//! }
+//!
+//! assert_eq!(chain(&[1.0, 2.0], &[3.0, 4.0]), 11.0);
+//! ```
 
-/// Calls `work`, compiled for AVX2 and FMA where the processor has both. Whatever `work`
-/// calls has to be inlined into it to profit.
-#[inline]
-pub fn widest<R>(work: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-        #[allow(unsafe_code)]
-        // SAFETY: the processor has the features that the function is compiled for.
-        return unsafe { with_avx2_and_fma(work) };
-    }
-    work()
-}
+/// Defines functions that use the widest instructions the processor has. What they call has to
+/// be marked `#[inline(always)]` to profit.
+#[macro_export]
+macro_rules! wide {
+    ($(
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?
+        $body:block
+    )*) => { $(
+        $(#[$attribute])*
+        $visibility fn $name($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn portable($($argument: $type),*) $(-> $result)? $body
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2_and_fma<R>(work: impl FnOnce() -> R) -> R {
-    work()
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                fn wide($($argument: $type),*) $(-> $result)? {
+                    portable($($argument),*)
+                }
+
+                if ::std::is_x86_feature_detected!("avx2")
+                    && ::std::is_x86_feature_detected!("fma")
+                {
+                    // SAFETY: the processor has the features that the function is compiled for.
+                    return unsafe { wide($($argument),*) };
+                }
+            }
+            portable($($argument),*)
+        }
+    )* };
 }
 
 #[cfg(test)]
 mod tests {
-    use super::widest;
-
-    fn chain(x: &[f32], y: &[f32]) -> f32 {
+    fn plain(x: &[f32], y: &[f32]) -> f32 {
         x.iter().zip(y).fold(0.0, |total, (x, y)| x.mul_add(*y, total))
     }
 
     #[test]
+    #[allow(unsafe_code, reason = "in this crate the macro is not somebody else's")]
     fn the_bits_are_the_same() {
+        wide! {
+            fn chain(x: &[f32], y: &[f32]) -> f32 {
+                plain(x, y)
+            }
+        }
         let x: Vec<f32> = (1..100_u8).map(|i| 1.0 / f32::from(i)).collect();
         let y: Vec<f32> = (1..100_u8).map(|i| f32::from(i).sin()).collect();
-        assert_eq!(widest(|| chain(&x, &y)).to_bits(), chain(&x, &y).to_bits());
+        assert_eq!(chain(&x, &y).to_bits(), plain(&x, &y).to_bits());
     }
 }

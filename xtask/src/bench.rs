@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 
-use crate::{command, dataset, demo};
+use crate::{command, dataset, demo, guest, python};
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -23,6 +23,14 @@ pub enum Bench {
     ///
     /// Example: cargo xtask bench attestation
     Attestation,
+    /// Training in the sandbox beside native code, JAX and numpy
+    ///
+    /// Example: cargo xtask bench compute --runs 15
+    Compute {
+        /// How often each row is timed
+        #[arg(long, default_value_t = 15)]
+        runs: usize,
+    },
 }
 
 impl Bench {
@@ -31,6 +39,7 @@ impl Bench {
         match self {
             Self::Utility { splits } => utility(splits),
             Self::Attestation => attestation(),
+            Self::Compute { runs } => compute(runs),
         }
     }
 }
@@ -59,5 +68,26 @@ fn attestation() -> Result<()> {
     bench.args(["run", "--profile", "bench", "--package", "cloister-bench", "--features", "peers"]);
     bench.args(["--bin", "bench-attestation", "--"]).arg(report);
     bench.env("CRITERION_HOME", crate::target_dir().join("bench/criterion"));
+    command::run(&mut bench)
+}
+
+/// Builds the bench with its peers, Python's in an environment of their own, and runs it.
+fn compute(runs: usize) -> Result<()> {
+    println!("guests are compiled by {}", guest::ensure()?.describe());
+    let report = crate::target_dir().join("bench/compute.json");
+    crate::make_parent(&report)?;
+    let requirements = crate::root().join("bench/python/requirements.txt");
+    let python = python::ensure(&crate::target_dir().join("bench/python"), &requirements);
+    let mut bench = command::cargo();
+    bench.args(["run", "--profile", "bench", "--package", "cloister-bench"]);
+    bench.args(["--features", "compute", "--bin", "bench-compute", "--"]);
+    bench.arg(report).arg(crate::guests_dir()).arg(runs.to_string());
+    match python {
+        Ok(python) => bench.arg("python").arg(python),
+        Err(reason) => {
+            eprintln!("SKIPPED: JAX and numpy, for Python cannot be set up: {reason:#}");
+            bench.arg("without").arg(format!("{reason:#}"))
+        }
+    };
     command::run(&mut bench)
 }

@@ -82,7 +82,11 @@ pub fn build_guest(manifest_dir: &Path, target_dir: &Path) -> Result<PathBuf, To
         .env("CARGO_PROFILE_RELEASE_LTO", "true")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
     if toolchain != Toolchain::Installed {
-        command.arg("-Zbuild-std=std,panic_abort");
+        // Paths are left out by cargo and not by flags, which would name this workspace: so
+        // the standard library is built once for all of them.
+        command
+            .args(["-Zbuild-std=std,panic_abort", "-Ztrim-paths"])
+            .env("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all");
     }
     // Progress is for people; cargo's errors come in any case.
     if !io::stderr().is_terminal() {
@@ -174,6 +178,7 @@ impl Toolchain {
         let mut flags: Vec<OsString> = FLAGS.iter().map(OsString::from).collect();
         if let Self::Debian { linker } = self {
             flags.push(format!("-Clinker={linker}").into());
+            return flags.join("\u{1f}".as_ref());
         }
         let home = env::var_os("CARGO_HOME")
             .map(PathBuf::from)

@@ -46,7 +46,7 @@ const HOSTILE: &[(&str, Outcome, &str)] = &[
     ),
     (
         "asks for more than there is",
-        Outcome::OutOfMemory,
+        Outcome::OutOfFuel,
         "(drop (call $new (i32.const -1) (i32.const -1)))",
     ),
     (

@@ -5,9 +5,9 @@
 //! [`dot`](super::dot) does. Then c = alpha * chain + beta * c. Blocks and
 //! tiles change what is computed when, never the order within a chain.
 
-use cloister_vector::widest;
+use cloister_vector::wide;
 
-use super::{add_scaled, dot_in_lanes, scal};
+use super::{add_scaled, axpy, dot_in_lanes, scal};
 
 /// Rows of a tile.
 const MR: usize = 6;
@@ -47,43 +47,20 @@ impl Gemm {
     pub(crate) fn run(&self, a: &[f32], b: &[f32], c: &mut [f32]) {
         if self.is_plain() {
             c.fill(0.0);
-            return self.chains(a, b, c);
+            return chains(*self, a, b, c);
         }
         let mut chains = vec![0.0; c.len()];
-        self.chains(a, b, &mut chains);
+        self::chains(*self, a, b, &mut chains);
         if self.beta == 0.0 {
             c.fill(0.0);
         } else {
             scal(self.beta, c);
         }
-        widest(|| add_scaled(self.alpha, &chains, c));
+        axpy(self.alpha, &chains, c);
     }
 
     fn is_plain(&self) -> bool {
         self.alpha.to_bits() == 1.0f32.to_bits() && self.beta == 0.0
-    }
-
-    /// Adds all chains to `c`, which is zero.
-    fn chains(&self, a: &[f32], b: &[f32], c: &mut [f32]) {
-        let Self { transpose_a, transpose_b, m, n, k, .. } = *self;
-        if m == 0 || n == 0 || k == 0 {
-            return;
-        }
-        widest(|| {
-            if n == 1 && !transpose_a {
-                for (row, c) in a.chunks_exact(k).zip(c) {
-                    *c = dot_in_lanes(row, b);
-                }
-            } else if n == 1 {
-                for (row, b) in a.chunks_exact(m).zip(b) {
-                    add_scaled(*b, row, c);
-                }
-            } else if m == 1 && !transpose_b {
-                row_times_matrix(a, b, c);
-            } else {
-                self.blocks(a, b, c);
-            }
-        });
     }
 
     #[inline(always)]
@@ -164,6 +141,29 @@ impl Gemm {
                     used.copy_from_slice(&b[start..start + count]);
                 }
             }
+        }
+    }
+}
+
+wide! {
+    /// Adds all chains to `c`, which is zero.
+    fn chains(gemm: Gemm, a: &[f32], b: &[f32], c: &mut [f32]) {
+        let Gemm { transpose_a, transpose_b, m, n, k, .. } = gemm;
+        if m == 0 || n == 0 || k == 0 {
+            return;
+        }
+        if n == 1 && !transpose_a {
+            for (row, c) in a.chunks_exact(k).zip(c) {
+                *c = dot_in_lanes(row, b);
+            }
+        } else if n == 1 {
+            for (row, b) in a.chunks_exact(m).zip(b) {
+                add_scaled(*b, row, c);
+            }
+        } else if m == 1 && !transpose_b {
+            row_times_matrix(a, b, c);
+        } else {
+            gemm.blocks(a, b, c);
         }
     }
 }

@@ -7,17 +7,24 @@
 
 mod gemm;
 
-use cloister_vector::widest;
+use cloister_vector::wide;
 
 pub(super) use gemm::Gemm;
 
 /// Partial sums that are kept side by side, so that a sum can use vector registers.
 const LANES: usize = 8;
 
-/// Sum of products: lane i takes elements i, i + 8, ...; lanes are added pairwise,
-/// then the rest in order.
-pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    widest(|| dot_in_lanes(x, y))
+wide! {
+    /// Sum of products: lane i takes elements i, i + 8, ...; lanes are added pairwise,
+    /// then the rest in order.
+    pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
+        dot_in_lanes(x, y)
+    }
+
+    /// y = y + alpha * x.
+    pub(super) fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
+        add_scaled(alpha, x, y);
+    }
 }
 
 #[inline(always)]
@@ -59,11 +66,6 @@ pub(super) fn scal(alpha: f32, x: &mut [f32]) {
     for x in x {
         *x *= alpha;
     }
-}
-
-/// y = y + alpha * x.
-pub(super) fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
-    widest(|| add_scaled(alpha, x, y));
 }
 
 #[inline(always)]
