@@ -167,8 +167,11 @@ impl Piece<'_> {
 #[derive(Clone, Copy)]
 struct Pass {
     dense: fn(&[f32], f64, &mut [i32]) -> Option<u128>,
-    outer: fn(&[f32], &[f32], f64, &mut [i32]) -> Option<u128>,
+    outer: OuterPass,
 }
+
+/// Left and right side, factor, sums; the sum of squares.
+type OuterPass = fn(&[f32], &[f32], f64, &mut [i32]) -> Option<u128>;
 
 const ADD: Pass = Pass { dense: add_dense, outer: add_outer };
 const TAKE_BACK: Pass = Pass { dense: take_dense_back, outer: take_outer_back };

@@ -195,11 +195,11 @@ impl Runner {
         let id = StreamId::Unit { round, stream: unit.stream };
         let (store, instance) = self.instance(id, self.limits.fuel_per_unit)?;
         let store = ran.insert(store);
-        let rows = |columns, values| Tensor::shared(unit.rows, columns, Shared::rows(values));
+        let rows = |columns, values: &Shared| Tensor::shared(unit.rows, columns, values.clone());
         let arguments = (
             lend(store, model_tensor(model))?,
-            lend(store, rows(self.columns[0], unit.features))?,
-            lend(store, rows(self.columns[1], unit.targets))?,
+            lend(store, rows(self.columns[0], &unit.features))?,
+            lend(store, rows(self.columns[1], &unit.targets))?,
             &self.params[..],
         );
         call(store, &instance, &self.exports.update, arguments)

@@ -26,6 +26,8 @@ mod protocol;
 mod random;
 mod shared;
 mod tensors;
+#[cfg(feature = "examine")]
+mod trial;
 mod units;
 pub mod worker;
 
@@ -36,4 +38,6 @@ pub use limits::{
 };
 pub use offer::{Compiled, Description, OfferError, Parameter, ParameterKind, compile, inspect};
 pub use pool::{Pool, PoolError, Settings};
+#[cfg(feature = "examine")]
+pub use trial::Trial;
 pub use units::UnitRows;

@@ -18,6 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap};
 use zeroize::Zeroize;
 
 use crate::protocol::{halves, whole};
+use crate::tensors::Shared;
 use crate::units::UnitRows;
 
 /// Words of a unit in the index.
@@ -89,8 +90,8 @@ pub(crate) struct MappedUnits {
 pub(crate) struct MappedUnit {
     pub(crate) rows: u32,
     pub(crate) stream: u64,
-    pub(crate) features: &'static [f32],
-    pub(crate) targets: &'static [f32],
+    pub(crate) features: Shared,
+    pub(crate) targets: Shared,
 }
 
 impl MappedUnits {
@@ -143,6 +144,7 @@ impl MappedUnits {
         let (features, numbers) = numbers.split_at_checked(count(features)?)?;
         let (targets, _) = numbers.split_at_checked(count(targets)?)?;
         let stream = whole(stream_low, stream_high);
+        let (features, targets) = (Shared::rows(features), Shared::rows(targets));
         Some(MappedUnit { rows, stream, features, targets })
     }
 }
@@ -172,8 +174,8 @@ mod tests {
         for number in [0, 1, 3] {
             let found = mapped.get(number, 2, 1).unwrap();
             let expected = &units[number as usize];
-            assert_eq!(found.features, expected.features);
-            assert_eq!(found.targets, expected.targets);
+            assert_eq!(found.features.get(), expected.features);
+            assert_eq!(found.targets.get(), expected.targets);
             assert_eq!((found.rows, found.stream), (expected.rows, expected.stream));
         }
         assert!(mapped.get(2, 2, 1).is_none(), "does not fit");

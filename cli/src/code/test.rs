@@ -357,6 +357,7 @@ fn report(tried: &Tried) -> Result<Report> {
         })
         .collect();
     let page = page
+        .blank()
         .loud("This page is about single rows: it is for whoever they belong to.")
         .next("cloister code sign COMPONENT --name NAME --version 1 --home AUTHOR");
     let json = json!({

@@ -17,11 +17,14 @@ use crate::{
 /// The gate, for each number of an update: measured at a few nanoseconds; the rest is room
 /// for subnormal numbers, which are slow on some processors and were not measured.
 const GATE_NANOSECONDS: u64 = 100;
-/// The rows, for each number: handed to a worker in each round, centred and scaled before
-/// the first. An estimate: a copy to a socket, one from it, and some arithmetic.
+/// The rows, for each number: centred, scaled and copied to where workers share them, before
+/// the first round. An estimate.
 const ROWS_NANOSECONDS: u64 = 30;
 /// Noise, step and file, for each number of the model: measured at some 0.2 microseconds.
 const RELEASE_NANOSECONDS: u64 = 2000;
+/// Workers begin anew when they are given the rows, all at once, before the first round:
+/// measured at some 20 milliseconds. It is in each interval, for there is one for all.
+const WORKERS_BEGIN: Duration = Duration::from_millis(40);
 /// Signatures, and the threads' own time.
 const RELEASE_OVERHEAD: Duration = Duration::from_millis(5);
 
@@ -40,7 +43,8 @@ pub fn least_interval(data: Extent, plan: &Plan, settings: &Settings, workers: u
     let Extent { rows, units } = data;
     let dimension = plan.dimension() as u64;
     let workers = u32::try_from(workers).unwrap_or(u32::MAX);
-    fuel::worst_case_round(units, workers, &settings.limits)
+    WORKERS_BEGIN
+        .saturating_add(fuel::worst_case_round(units, workers, &settings.limits))
         .saturating_add(gate(units, dimension))
         .saturating_add(handling(rows, settings))
         .saturating_add(score(plan, settings))

@@ -2,7 +2,7 @@
 //!
 //! Targets are two columns: a time, and 1 if the event happened then, 0 if observation
 //! ended without it. Time up to `horizon` is cut into `intervals` equal intervals. In
-//! interval k, a row with features x has the hazard exp(a[k] + w * x): events for one
+//! interval k, a row with features x has the hazard `exp(a[k] + w * x)`: events for one
 //! row observed all through the interval. The model is one row, the coefficients w and
 //! then the logarithms a. What happens after the horizon is not looked at.
 //!
@@ -18,7 +18,7 @@
 //!
 //! # Loss and gradient
 //!
-//! With s[k] the share of interval k that the row was observed in, and d[k] 1 if the
+//! With `s[k]` the share of interval k that the row was observed in, and `d[k]` 1 if the
 //! event happened in it, the loss is the negative logarithm of a Poisson likelihood: the
 //! sum over k of `s[k] * exp(a[k] + w * x) - d[k] * (a[k] + w * x)`, on average over one
 //! unit's rows. With the excess `r[k] = s[k] * exp(a[k] + w * x) - d[k]` of expected

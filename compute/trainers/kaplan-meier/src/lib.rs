@@ -7,7 +7,7 @@
 //! observed beyond the horizon is in neither. Features are not looked at.
 //!
 //! Numbers at risk are not released, because they follow. With shares d and c, everybody
-//! is at risk at first, r[0] = 1, and r[k + 1] = r[k] - d[k] - c[k]. A share times the
+//! is at risk at first, `r[0] = 1`, and `r[k + 1] = r[k] - d[k] - c[k]`. A share times the
 //! declared number of units is a count, and the Kaplan-Meier estimate of the probability
 //! to survive interval k is the product of `1 - d[j] / r[j]` over all j up to k. It is
 //! exact for times that are whole intervals; else who leaves during an interval counts as

@@ -1,0 +1,75 @@
+//! One unit at a time in this process, without a worker: for fuzzing, which needs thousands a
+//! second, and for nothing that sees rows of others.
+
+use cloister_privacy::{Gate, IntegerSum};
+use wasmtime::component::Component;
+
+use crate::engine::engine;
+use crate::examine::Examined;
+use crate::instance::{Model, Runner};
+use crate::offer::{Compiled, OfferError};
+use crate::pool::Settings;
+use crate::shared::MappedUnit;
+use crate::tensors::Shared;
+
+/// A component that runs here.
+pub struct Trial {
+    runner: Runner,
+    columns: [u32; 2],
+    model: Model,
+}
+
+impl Trial {
+    /// Links a component and asks it for its first model.
+    ///
+    /// # Errors
+    ///
+    /// [`OfferError::Runtime`], and [`OfferError::DescribeFailed`] if there is no model.
+    #[allow(unsafe_code)]
+    pub fn new(compiled: &Compiled, settings: Settings) -> Result<Self, OfferError> {
+        let runtime = |error: wasmtime::Error| OfferError::Runtime { reason: format!("{error:#}") };
+        let Settings { limits, params, seed, features, targets } = settings;
+        let engine = engine(&limits).map_err(runtime)?;
+        // SAFETY: native code that this process's compiler wrote: see `Compiled`.
+        let component =
+            unsafe { Component::deserialize(&engine, compiled.bytes()) }.map_err(runtime)?;
+        let columns = [features, targets];
+        let runner = Runner::new(&component, limits, seed, params, columns).map_err(runtime)?;
+        let no_model = || OfferError::DescribeFailed { reason: "`init` makes no model".into() };
+        let model = runner.init().ok_or_else(no_model)?;
+        Ok(Self { runner, columns, model })
+    }
+
+    /// What one unit's update is.
+    #[must_use]
+    pub fn examine(&self, features: &[f32], targets: &[f32]) -> Examined {
+        self.runner.examine(&self.model, 0, self.unit(features, targets))
+    }
+
+    /// The update as a worker would add it up.
+    #[must_use]
+    pub fn gated(&self, features: &[f32], targets: &[f32], gate: &Gate) -> Option<IntegerSum> {
+        let (mut partial, mut bytes, mut sum) = (gate.partial(), Vec::new(), gate.sum());
+        let unit = self.unit(features, targets);
+        self.runner.update(&self.model, 0, unit, &mut partial).ok()?;
+        partial.drain_into(&mut bytes);
+        sum.merge_partial(1, &bytes).ok()?;
+        Some(sum)
+    }
+
+    /// Numbers in the model.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.model.values.len()
+    }
+
+    fn unit(&self, features: &[f32], targets: &[f32]) -> Option<MappedUnit> {
+        let rows = features.len() / self.columns[0].max(1) as usize;
+        let fits = |numbers: &[f32], columns: u32| numbers.len() == rows * columns as usize;
+        if !fits(features, self.columns[0]) || !fits(targets, self.columns[1]) {
+            return None;
+        }
+        let (features, targets) = (Shared::new(features.into()), Shared::new(targets.into()));
+        Some(MappedUnit { rows: u32::try_from(rows).ok()?, stream: 0, features, targets })
+    }
+}
