@@ -22,7 +22,7 @@ fn slow() -> String {
         "",
         "(local.set $i (i32.const 0))
          (loop $l (local.set $i (i32.add (local.get $i) (i32.const 1)))
-           (br_if $l (i32.lt_u (local.get $i) (i32.const 300000))))",
+           (br_if $l (i32.lt_u (local.get $i) (i32.const 1000000))))",
     )
 }
 
