@@ -35,6 +35,37 @@ fn too_large() {
     assert!(matches!(error, OfferError::TooLarge { .. }), "{error}");
 }
 
+/// What nobody runs counts, too: it would be signed, stored and sent.
+#[test]
+fn a_custom_section_of_100_mib() {
+    const SECTION: usize = 100 << 20;
+    let mut component = component(&honest());
+    component.push(0);
+    let mut length = SECTION;
+    while length >= 0x80 {
+        component.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    component.push(u8::try_from(length).unwrap());
+    component.extend_from_slice(b"\x04note");
+    component.resize(component.len() + SECTION - 5, 0);
+    let error = refused(&component);
+    assert!(matches!(error, OfferError::TooLarge { .. }), "{error}");
+}
+
+/// As many functions as fit compile in time that follows from their size.
+#[test]
+fn ten_thousand_functions() {
+    let functions = "(func (param i32) (result i32) local.get 0)".repeat(10_000);
+    let module = honest().replacen("(memory (export", &format!("{functions}(memory (export"), 1);
+    let component = component(&module);
+    assert!(component.len() < MAX_COMPONENT_BYTES);
+    match compile(&component) {
+        Ok(_) => assert_eq!(inspect(&component).unwrap().name, "test"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 #[test]
 fn a_core_module_or_noise() {
     for bytes in [&b"\0asm\x01\0\0\0"[..], b"noise", b""] {
