@@ -36,10 +36,10 @@ pub const MAX_CLIP: f64 = 1e30;
 const STEPS_PER_ROOT: u64 = 16;
 
 /// Above every coordinate that fits any gate.
-const MAGNITUDES: u32 = 1 << 25;
+pub(crate) const MAGNITUDES: u32 = 1 << 25;
 
 /// So many squares of coordinates below [`MAGNITUDES`] add up in 64 bits: 2^13 * 2^50.
-const CHUNK: usize = 1 << 13;
+pub(crate) const CHUNK: usize = 1 << 13;
 
 /// Partial sums of the norm, in a fixed order that vector units can follow.
 const LANES: usize = 8;

@@ -17,7 +17,7 @@
 
 use cloister_vector::wide;
 
-use crate::gate::squared_norm;
+use crate::gate::{CHUNK, MAGNITUDES, squared_norm};
 use crate::{Error, Gate, IntegerSum};
 
 /// A part of an update.
@@ -305,12 +305,6 @@ fn truncated_small(x: f32) -> i32 {
 fn truncated(x: f32) -> i32 {
     x as i32
 }
-
-/// Above every coordinate that fits any gate.
-const MAGNITUDES: u32 = 1 << 25;
-
-/// So many squares of coordinates below [`MAGNITUDES`] add up in 64 bits.
-const CHUNK: usize = 1 << 13;
 
 impl IntegerSum {
     /// Adds the sum of `units` units from a worker: four bytes for each number, as

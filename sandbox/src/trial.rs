@@ -2,7 +2,6 @@
 //! second, and for nothing that sees rows of others.
 
 use cloister_privacy::{Gate, IntegerSum};
-use wasmtime::component::Component;
 
 use crate::engine::engine;
 use crate::examine::Examined;
@@ -11,6 +10,7 @@ use crate::offer::{Compiled, OfferError};
 use crate::pool::Settings;
 use crate::shared::MappedUnit;
 use crate::tensors::Shared;
+use crate::worker;
 
 /// A component that runs here.
 pub struct Trial {
@@ -25,14 +25,11 @@ impl Trial {
     /// # Errors
     ///
     /// [`OfferError::Runtime`], and [`OfferError::DescribeFailed`] if there is no model.
-    #[allow(unsafe_code)]
     pub fn new(compiled: &Compiled, settings: Settings) -> Result<Self, OfferError> {
         let runtime = |error: wasmtime::Error| OfferError::Runtime { reason: format!("{error:#}") };
         let Settings { limits, params, seed, features, targets } = settings;
         let engine = engine(&limits).map_err(runtime)?;
-        // SAFETY: native code that this process's compiler wrote: see `Compiled`.
-        let component =
-            unsafe { Component::deserialize(&engine, compiled.bytes()) }.map_err(runtime)?;
+        let component = worker::load(&engine, compiled.bytes()).map_err(runtime)?;
         let columns = [features, targets];
         let runner = Runner::new(&component, limits, seed, params, columns).map_err(runtime)?;
         let no_model = || OfferError::DescribeFailed { reason: "`init` makes no model".into() };

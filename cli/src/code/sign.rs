@@ -9,7 +9,7 @@ use cloister_protocol::{
     code::{CodeFile, CodeManifest, Parameter, Source, WORLD, component_digest},
     limits,
 };
-use cloister_sandbox::inspect;
+use cloister_sandbox::{Description, inspect};
 use serde_json::json;
 
 use crate::{
@@ -65,22 +65,12 @@ impl Sign {
         let key = home.signing_key().map_err(Error::failed)?;
         let component = files::read(&self.component, limits::COMPONENT)?;
         let about = inspect(&component).with_path(&self.component)?;
-        let parameters = about.parameters.iter().map(|p| Parameter {
-            name: p.name.clone(),
-            lower: p.minimum,
-            upper: p.maximum,
-            default: p.default,
-        });
         let source = self.repository.clone().zip(self.commit.clone());
         let manifest = CodeManifest {
             name: self.name.clone(),
             version: self.version.clone(),
-            component: component_digest(&component),
-            length: component.len() as u64,
-            world: WORLD.to_owned(),
-            parameters: parameters.collect(),
-            output: about.model.clone(),
             source: source.map(|(repository, commit)| Source { repository, commit }),
+            ..manifest(&component, &about)
         };
         manifest.validate().with_path(&self.component)?;
         let signed = Signed::sign(&manifest, &key).doing("cannot sign the code")?;
@@ -102,5 +92,25 @@ impl Sign {
             "author": key.id().to_string(),
         });
         Ok(Report::done(page, json))
+    }
+}
+
+/// What a component says of itself, without a source.
+pub fn manifest(component: &[u8], about: &Description) -> CodeManifest {
+    let parameters = about.parameters.iter().map(|p| Parameter {
+        name: p.name.clone(),
+        lower: p.minimum,
+        upper: p.maximum,
+        default: p.default,
+    });
+    CodeManifest {
+        name: about.name.clone(),
+        version: about.version.clone(),
+        component: component_digest(component),
+        length: component.len() as u64,
+        world: WORLD.to_owned(),
+        parameters: parameters.collect(),
+        output: about.model.clone(),
+        source: None,
     }
 }

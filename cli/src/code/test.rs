@@ -14,7 +14,7 @@ use cloister_enclave::{
 };
 use cloister_protocol::{
     Digest, Id, SigningKey, Verified,
-    code::{CodeManifest, Parameter, WORLD, component_digest},
+    code::CodeManifest,
     dataset::{DatasetManifest, HeaderCore},
     job::{Job, JobDataset},
     limits,
@@ -23,7 +23,10 @@ use cloister_sandbox::{Settings, compile, inspect};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::{Value, json};
 
-use super::examine::{self, Findings};
+use super::{
+    examine::{self, Findings},
+    sign,
+};
 use crate::{
     data::{Description, check::Outside, random, stream::stream},
     error::{Context, Error, Result},
@@ -186,22 +189,7 @@ fn count(columns: usize) -> Result<u32> {
 /// What `cloister code sign` would sign.
 fn manifest(component: &[u8]) -> Result<Verified<CodeManifest>> {
     let about = inspect(component).map_err(Error::failed)?;
-    let parameters = about.parameters.iter().map(|p| Parameter {
-        name: p.name.clone(),
-        lower: p.minimum,
-        upper: p.maximum,
-        default: p.default,
-    });
-    let value = CodeManifest {
-        name: about.name.clone(),
-        version: about.version.clone(),
-        component: component_digest(component),
-        length: component.len() as u64,
-        world: WORLD.to_owned(),
-        parameters: parameters.collect(),
-        output: about.model.clone(),
-        source: None,
-    };
+    let value = sign::manifest(component, &about);
     let signer = *SigningKey::generate().doing("a key")?.0.public();
     Ok(Verified { id: Id::new(value.component), value, signer })
 }

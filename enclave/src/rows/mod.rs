@@ -35,6 +35,7 @@ pub use body::{BodyError, BodyReader, Plaintext};
 pub use shape::{Range, Shape};
 pub use units::Units;
 
+use arrow_buffer::Buffer;
 use cloister_protocol::dataset::{DatasetManifest, HeaderCore};
 use thiserror::Error;
 
@@ -66,8 +67,7 @@ pub fn units(
     header: &HeaderCore,
     manifest: &DatasetManifest,
 ) -> Result<Units, RowsError> {
-    let batches = stream::batches(plaintext.into_buffer(), header, stream::UnitColumn::Required)?;
-    units::group(&batches, header, manifest)
+    group(plaintext.into_buffer(), header, manifest)
 }
 
 /// The units of a plaintext that is the caller's own.
@@ -80,7 +80,14 @@ pub fn grouped(
     header: &HeaderCore,
     manifest: &DatasetManifest,
 ) -> Result<Units, RowsError> {
-    let buffer = arrow_buffer::Buffer::from_vec(plaintext);
+    group(Buffer::from_vec(plaintext), header, manifest)
+}
+
+fn group(
+    buffer: Buffer,
+    header: &HeaderCore,
+    manifest: &DatasetManifest,
+) -> Result<Units, RowsError> {
     let batches = stream::batches(buffer, header, stream::UnitColumn::Required)?;
     units::group(&batches, header, manifest)
 }
@@ -91,7 +98,7 @@ pub fn grouped(
 ///
 /// [`RowsError::Stream`] and [`RowsError::Columns`].
 pub fn public(bytes: Vec<u8>, header: &HeaderCore) -> Result<Units, RowsError> {
-    let buffer = arrow_buffer::Buffer::from_vec(bytes);
+    let buffer = Buffer::from_vec(bytes);
     let batches = stream::batches(buffer, header, stream::UnitColumn::Optional)?;
     units::ungrouped(&batches, header)
 }

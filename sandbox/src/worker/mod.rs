@@ -186,11 +186,13 @@ fn push_numbers(out: &mut Vec<u8>, numbers: &[u32]) {
     }
 }
 
+/// Native code that this program's compiler wrote: the bytes of a
+/// [`Compiled`](crate::Compiled), and no others.
 #[allow(unsafe_code)]
-fn load(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are native code. They come over the channel from the pool, whose
-    // only source of them is `Compiled`, which only `compile` makes, by serializing what
-    // this same program's compiler wrote. No component code has run in this process, and
-    // nobody else holds an end of the channel.
+pub(crate) fn load(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are native code. Those of a worker come over the channel from the
+    // pool; here as there their only source is `Compiled`, which only `compile` makes, by
+    // serializing what this same program's compiler wrote. No component code has run in a
+    // worker before, and nobody else holds an end of its channel.
     unsafe { Component::deserialize(engine, bytes) }
 }
