@@ -15,6 +15,10 @@
 //! assert_eq!(chain(&[1.0, 2.0], &[3.0, 4.0]), 11.0);
 //! ```
 
+mod products;
+
+pub use products::{LANES, add_whole_products, in_blocks};
+
 /// Defines functions that use the widest instructions the processor has. What they call has to
 /// be marked `#[inline(always)]` to profit.
 #[macro_export]
