@@ -1,17 +1,20 @@
 //! Kernel calls of a component: any, in any order, with any handles, shapes and numbers. The
-//! component is one interpreter, and what it interprets are its rows.
+//! component is one interpreter, and its program are the job's parameters; what its rows hold
+//! it does not look at unless the program says so, so that calls are recorded as well.
 #![no_main]
 
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use cloister_privacy::Gate;
 use cloister_sandbox::package::{componentize, embed_world};
 use cloister_sandbox::{Limits, Outcome, Settings, Trial, compile};
 use libfuzzer_sys::fuzz_target;
 
-/// Numbers of a row: which call, three slots, two sizes, two numbers.
+/// Numbers of a call: which, three slots, two sizes, two numbers.
 const ROW: usize = 8;
+/// Bytes of a parameter in the component's memory: pointer and length of its name, the value.
+const PARAM: usize = 16;
 const DIMENSION: usize = 12;
 
 /// Each import by its name, with what it takes: slots a, b, c; sizes i, j; numbers x, y; flags
@@ -98,7 +101,8 @@ fn module() -> String {
     let join = CALLS.len();
     let at = |column: usize| {
         format!(
-            "(call $\"[method]tensor.get\" (local.get $features) (local.get $row) (i32.const {column}))"
+            "(f32.demote_f64 (f64.load offset={} (i32.add (local.get $params) (local.get $row))))",
+            PARAM * column + 8
         )
     };
     let whole = |column: usize| format!("(i32.trunc_sat_f32_u {})", at(column));
@@ -117,14 +121,17 @@ fn module() -> String {
   {imports}
   (import "cloister:compute/tensors@1.0.0" "join" (func $join (param i32 i32) (result i32)))
   (memory (export "memory") 1)
+  (global $heap (mut i32) (i32.const 32768))
   (data (i32.const 1024) "{record}")
   (data (i32.const 1088) "fuzz1.0.0")
-  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 32768))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (global.get $heap)
+    (global.set $heap (i32.add (global.get $heap) (local.get 3))))
   (func (export "describe") (result i32) (i32.const 1024))
   (func (export "init") (param i32 i32 i32 i32) (result i32)
     (call $"[constructor]tensor" (i32.const 3) (i32.const 4)))
   (func (export "update") (param $model i32) (param $features i32) (param $targets i32)
-                          (param i32 i32) (result i32)
+                          (param $params i32) (param $count i32) (result i32)
     (local $row i32) (local $rows i32) (local $op i32) (local $a i32) (local $b i32)
     (local $c i32) (local $i i32) (local $j i32) (local $x f32) (local $y f32)
     (i32.store (i32.const 0) (local.get $model))
@@ -135,7 +142,7 @@ fn module() -> String {
         (call $"[constructor]tensor" (i32.const 3) (i32.const 4)))
       (local.set $i (i32.add (local.get $i) (i32.const 4)))
       (br_if $fill (i32.lt_u (local.get $i) (i32.const 52))))
-    (local.set $rows (call $"[method]tensor.rows" (local.get $features)))
+    (local.set $rows (i32.mul (local.get $count) (i32.const {PARAM})))
     (block $end (loop $each
       (br_if $end (i32.ge_u (local.get $row) (local.get $rows)))
       (local.set $op {op}) (local.set $a {a}) (local.set $b {b}) (local.set $c {c})
@@ -144,7 +151,7 @@ fn module() -> String {
       (if (i32.eq (local.get $op) (i32.const {join})) (then
         (i32.store (local.get $a) (call $join (i32.and (local.get $b) (i32.const 60))
           (i32.and (local.get $i) (i32.const 3))))))
-      (local.set $row (i32.add (local.get $row) (i32.const 1)))
+      (local.set $row (i32.add (local.get $row) (i32.const {step})))
       (br $each)))
     (call $"[resource-drop]tensor" (i32.load (i32.const 0)))
     (call $"[resource-drop]tensor" (i32.load (i32.const 4)))
@@ -152,6 +159,7 @@ fn module() -> String {
     (i32.load (i32.const 12)))
   (func (export "score") (param i32 i32 i32 i32) (result i32) (unreachable))
 )"#,
+        step = ROW * PARAM,
         op = whole(0),
         a = slot(1),
         b = slot(2),
@@ -163,30 +171,68 @@ fn module() -> String {
     )
 }
 
-static TRIAL: LazyLock<Trial> = LazyLock::new(|| {
+static TRIAL: LazyLock<Mutex<Trial>> = LazyLock::new(|| {
     let module = wat::parse_str(module()).expect("the interpreter is text");
     let component = componentize(&embed_world(&module).expect("a world")).expect("a component");
     let limits = Limits { fuel_per_unit: 2_000_000, tensor_bytes: 1 << 20, ..Limits::default() };
     let settings = Settings { limits, params: Vec::new(), seed: [1; 32], features: 8, targets: 1 };
-    Trial::new(&compile(&component).expect("it compiles"), settings).expect("it has a model")
+    let trial = Trial::new(&compile(&component).expect("it compiles"), settings);
+    Mutex::new(trial.expect("it has a model"))
 });
 
-fuzz_target!(|bytes: &[u8]| {
-    let numbers = [0.0, 1.0, -1.0, 0.5, 1e30, 1e-30, f32::INFINITY, f32::NAN, f32::MAX, -3.0];
-    let mut features = Vec::new();
-    for row in bytes.chunks_exact(ROW).take(64) {
-        features.extend(row[..6].iter().map(|byte| f32::from(*byte)));
-        features.extend(row[6..].iter().map(|byte| numbers[usize::from(*byte) % numbers.len()]));
-    }
-    let targets = vec![1.0; features.len() / ROW];
-    let first = TRIAL.examine(&features, &targets);
-    let again = TRIAL.examine(&features, &targets);
-    let bits = |update: &[f32]| update.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    assert_eq!((first.outcome, first.fuel), (again.outcome, again.fuel));
-    assert_eq!(bits(&first.update), bits(&again.update));
-    assert_ne!(first.outcome, Outcome::DoesNotFit);
+const NUMBERS: [f32; 10] =
+    [0.0, 1.0, -1.0, 0.5, 1e30, 1e-30, f32::INFINITY, f32::NAN, f32::MAX, -3.0];
 
-    assert_eq!(TRIAL.dimension(), DIMENSION);
+/// Three rows of a unit, from the `first` number on.
+fn unit(first: usize) -> (Vec<f32>, Vec<f32>) {
+    let numbers = NUMBERS.iter().cycle().skip(first);
+    (numbers.clone().take(24).copied().collect(), numbers.take(3).copied().collect())
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut params = Vec::new();
+    for row in bytes.chunks_exact(ROW).take(64) {
+        params.extend(row[..6].iter().map(|byte| f64::from(*byte)));
+        params.extend(
+            row[6..].iter().map(|byte| f64::from(NUMBERS[usize::from(*byte) % NUMBERS.len()])),
+        );
+    }
+    let mut trial = TRIAL.lock().expect("nobody has panicked");
+    trial.set_params(params.into_iter().map(|value| (String::new(), value)).collect());
+
+    let units = [unit(0), unit(7), unit(13)];
+    let bits = |update: &[f32]| update.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let updates: Vec<_> = units
+        .iter()
+        .map(|(features, targets)| {
+            let first = trial.examine(features, targets);
+            let again = trial.examine(features, targets);
+            assert_eq!((first.outcome, first.fuel), (again.outcome, again.fuel));
+            assert_eq!(bits(&first.update), bits(&again.update));
+            assert_ne!(first.outcome, Outcome::DoesNotFit);
+            (first.outcome, bits(&first.update))
+        })
+        .collect();
+
+    // What is recorded of it does the same to several units at once.
+    let parts: Vec<_> = units.iter().map(|(x, y)| (&x[..], &y[..])).collect();
+    if let Some(planned) = trial.planned(&parts) {
+        if planned.is_empty() {
+            assert!(updates.iter().all(|(outcome, _)| *outcome == Outcome::UpdateShape));
+        } else {
+            assert_eq!(planned.len(), units.len());
+        }
+        for ((outcome, update), planned) in updates.iter().zip(&planned) {
+            if *outcome == Outcome::NotFinite {
+                assert!(planned.iter().any(|x| !x.is_finite()));
+            } else {
+                assert_eq!((*outcome, update), (Outcome::Update, &bits(planned)));
+            }
+        }
+    }
+
+    assert_eq!(trial.dimension(), DIMENSION);
     let gate = Gate::new(1.0, 1 << 12, DIMENSION).expect("a gate");
-    assert!(TRIAL.gated(&features, &targets, &gate).is_some(), "a sum that no unit can have");
+    let (features, targets) = &units[0];
+    assert!(trial.gated(features, targets, &gate).is_some(), "a sum that no unit can have");
 });

@@ -4,8 +4,9 @@
 //! and an import outside `compute/wit/world.wit` is refused by name. A [`Pool`] then
 //! runs it in worker processes ([`worker`]) that hold one descriptor and may make a
 //! handful of system calls. Each privacy unit gets a fresh instance, its own fuel and
-//! its own random stream; what comes back is the sum of the updates of many, each clipped
-//! and on a grid, and never a reason why one is missing.
+//! its own random stream, or, where code never looks at what it is given, what one instance
+//! asked for when it was given zeros. What comes back is the sum of the updates of many, each
+//! clipped and on a grid, and never a reason why one is missing.
 //! Results depend on the component, the model, the unit's rows and the settings:
 //! not on the number of workers, on the order of units, or on the clock.
 //!

@@ -43,6 +43,9 @@ pub(crate) const MAX_CALL_BYTES: usize = 256 << 10;
 /// Most elements that `read` and `write` take.
 pub(crate) const MAX_PIECE_ELEMENTS: usize = 1024;
 
+/// Most bytes that a worker keeps of what code asked for, to do it for other units.
+pub(crate) const MAX_PLAN_BYTES: usize = 16 << 20;
+
 /// The guest's stack. Rust guests keep their own stack of 32 KiB in linear memory.
 pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
 

@@ -24,6 +24,10 @@ use crate::units::UnitRows;
 /// Words of a unit in the index.
 const ENTRY: usize = 6;
 
+/// Numbers of units that were copied and freed before their memory goes back to the system:
+/// 16 MiB. So rows are never in memory twice.
+const FREED_AT_ONCE: usize = 4 << 20;
+
 /// Memory with the units of a job.
 pub(crate) struct SharedUnits {
     file: File,
@@ -53,7 +57,13 @@ impl SharedUnits {
                 offset += (unit.features.len() + unit.targets.len()) as u64;
             }
         }
+        let mut freed = 0;
         for mut unit in units {
+            if freed >= FREED_AT_ONCE {
+                give_freed_memory_back();
+                freed = 0;
+            }
+            freed += unit.features.len() + unit.targets.len();
             if unit.fits(features, targets) {
                 for value in unit.features.iter().chain(&unit.targets) {
                     out.write_all(&value.to_le_bytes())?;
@@ -64,6 +74,7 @@ impl SharedUnits {
         }
         out.flush()?;
         drop(out);
+        give_freed_memory_back();
         let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&file, seals)?;
         Ok(Self { file, count })
@@ -77,6 +88,17 @@ impl SharedUnits {
     /// A descriptor for a worker.
     pub(crate) fn descriptor(&self) -> io::Result<File> {
         self.file.try_clone()
+    }
+}
+
+/// The allocator keeps small pieces that are freed, for as long as something behind them is in
+/// use.
+#[allow(unsafe_code)]
+fn give_freed_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes nothing from anybody; may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

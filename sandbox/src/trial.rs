@@ -37,18 +37,31 @@ impl Trial {
         Ok(Self { runner, columns, model })
     }
 
+    /// Other parameters, as if a job began.
+    pub fn set_params(&mut self, params: Vec<(String, f64)>) {
+        self.runner.set_params(params);
+    }
+
     /// What one unit's update is.
     #[must_use]
     pub fn examine(&self, features: &[f32], targets: &[f32]) -> Examined {
         self.runner.examine(&self.model, 0, self.unit(features, targets))
     }
 
+    /// The updates of units of one number of rows, features and targets of each, by what was
+    /// recorded of the code, if what it does depends on shapes alone: the bits that
+    /// [`examine`](Self::examine) finds where they are finite.
+    pub fn planned(&mut self, units: &[(&[f32], &[f32])]) -> Option<Vec<Vec<f32>>> {
+        let units: Option<Vec<_>> = units.iter().map(|(x, y)| self.unit(x, y)).collect();
+        self.runner.planned(&self.model, 0, &units?)
+    }
+
     /// The update as a worker would add it up.
     #[must_use]
-    pub fn gated(&self, features: &[f32], targets: &[f32], gate: &Gate) -> Option<IntegerSum> {
+    pub fn gated(&mut self, features: &[f32], targets: &[f32], gate: &Gate) -> Option<IntegerSum> {
         let (mut partial, mut bytes, mut sum) = (gate.partial(), Vec::new(), gate.sum());
         let unit = self.unit(features, targets);
-        self.runner.update(&self.model, 0, unit, &mut partial).ok()?;
+        self.runner.add_up(&self.model, 0, [unit].into_iter(), &mut partial).ok()?;
         partial.drain_into(&mut bytes);
         sum.merge_partial(1, &bytes).ok()?;
         Some(sum)

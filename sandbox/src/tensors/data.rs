@@ -59,6 +59,16 @@ impl Shared {
         &all[self.range.clone()]
     }
 
+    /// Whether both are the same part of one model.
+    fn is_same_model(&self, other: &Self) -> bool {
+        match (&self.values, &other.values) {
+            (Source::Model(one), Source::Model(two)) => {
+                Arc::ptr_eq(one, two) && self.range == other.range
+            }
+            _ => false,
+        }
+    }
+
     fn part(&self, offset: usize, count: usize) -> Option<Self> {
         let start = self.range.start.checked_add(offset)?;
         let end = start.checked_add(count)?;
@@ -96,6 +106,14 @@ impl Data {
             _ => (len, 1),
         };
         elements.checked_mul(size_of::<f32>())?.checked_add(parts.checked_mul(BASE_BYTES)?)
+    }
+
+    /// Whether both are the same part of one model.
+    pub(super) fn is_same_model(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shared(one), Self::Shared(other)) => one.is_same_model(other),
+            _ => false,
+        }
     }
 
     /// A part of a read-only tensor.

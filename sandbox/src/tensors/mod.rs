@@ -3,12 +3,15 @@
 mod data;
 mod kernels;
 mod link;
+mod ops;
+mod plan;
 
 use cloister_privacy::Piece;
 
 use data::Data;
 pub(crate) use data::Shared;
 pub(crate) use link::add_to_linker;
+pub(crate) use plan::{NotRecorded, Plan, Recording};
 
 /// What an empty tensor counts against the byte limit, so that handles are limited.
 const BASE_BYTES: usize = 64;
@@ -76,6 +79,12 @@ impl Tensor {
         self.rows as usize * self.columns as usize
     }
 
+    /// Rows and columns, after transposing if asked to.
+    fn sides(&self, transpose: bool) -> (usize, usize) {
+        let (rows, columns) = (self.rows as usize, self.columns as usize);
+        if transpose { (columns, rows) } else { (rows, columns) }
+    }
+
     /// The elements, which have been written down.
     fn values(&self) -> &[f32] {
         self.data.values()
@@ -108,18 +117,45 @@ impl Tensor {
 pub(crate) struct Tensors {
     slots: Vec<Option<Tensor>>,
     free: Vec<u32>,
+    limit: usize,
     available: usize,
+    /// The least that was available so far.
+    least: usize,
 }
 
 impl Tensors {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { slots: Vec::with_capacity(8), free: Vec::new(), available: limit_bytes }
+        let slots = Vec::with_capacity(8);
+        Self {
+            slots,
+            free: Vec::new(),
+            limit: limit_bytes,
+            available: limit_bytes,
+            least: limit_bytes,
+        }
+    }
+
+    /// The most bytes that there may be.
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The most bytes that there were.
+    fn most_used(&self) -> usize {
+        self.limit - self.least
+    }
+
+    /// Counts so many elements among the most that there were, and no longer.
+    fn note_use(&mut self, elements: usize) {
+        let bytes = elements.saturating_mul(size_of::<f32>());
+        self.least = self.least.min(self.available.saturating_sub(bytes));
     }
 
     /// Takes a tensor in, if it fits.
     pub(crate) fn insert(&mut self, mut tensor: Tensor) -> Result<u32, TensorError> {
         tensor.counted = tensor.data.bytes(tensor.len()).ok_or(TensorError::Limit)?;
         self.available = self.available.checked_sub(tensor.counted).ok_or(TensorError::Limit)?;
+        self.least = self.least.min(self.available);
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = Some(tensor);
             return Ok(index);

@@ -149,10 +149,9 @@ impl Worker {
         let [features, targets] = self.columns;
         let sum = self.sum.as_mut()?;
         sum.clear();
-        for unit in first..first.checked_add(count)? {
-            let unit = self.units.get(unit, features, targets);
-            self.runner.update(&self.model, self.round, unit, sum).ok()?;
-        }
+        let units = first..first.checked_add(count)?;
+        let units = units.map(|unit| self.units.get(unit, features, targets));
+        self.runner.add_up(&self.model, self.round, units, sum).ok()?;
         push_numbers(out, &[first, count]);
         sum.drain_into(out);
         Some(())

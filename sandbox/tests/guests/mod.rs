@@ -25,6 +25,12 @@ pub fn honest() -> String {
     module("", "")
 }
 
+/// Like [`module`], but it never looks at a row: every update is 3 times 2.
+pub fn blind(update: &str) -> String {
+    let look = "(call $get (local.get $features) (i32.const 0) (local.get $i))";
+    module("", update).replace(look, "(f32.const 2)")
+}
+
 /// Like [`honest`], but a unit that starts with [`TRIGGER`] runs `hostile` first.
 pub fn triggered(hostile: &str) -> String {
     let update = format!(

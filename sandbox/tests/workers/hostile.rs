@@ -4,7 +4,7 @@ use std::process::Command;
 
 use cloister_sandbox::{Outcome, Pool, PoolError, UnitRows, compile};
 
-use crate::guests::{FEATURES, TRIGGER, component, honest, module, triggered};
+use crate::guests::{FEATURES, TRIGGER, blind, component, honest, module, triggered};
 use crate::support::{command, examine, expected, pool, settings, sum, sum_again, units};
 
 const HOSTILE: &[(&str, Outcome, &str)] = &[
@@ -151,6 +151,21 @@ pub fn memory_of_a_dirty_instance_is_clean_for_the_next() {
            (br_if $look (i32.lt_u (local.get $i) (i32.const 655360))))",
     );
     assert_eq!(sum(&mut pool(&guest, 1), &units(40)), sum(&mut pool(&honest(), 1), &units(40)));
+}
+
+/// Code that never looks, and takes most of what a unit may: several units at once would take
+/// more than the worker may have.
+pub fn units_at_once_take_no_more_memory_than_one() {
+    let guest = blind(
+        "(local.set $i (call $new (i32.const 1024) (i32.const 12000)))
+         (call $scal (f32.const 2) (local.get $i))
+         (call $drop (local.get $i))",
+    );
+    let mut pool = pool(&guest, 1);
+    pool.load(units(100)).unwrap();
+    let before = pool.worker_ids();
+    assert_eq!(sum_again(&mut pool), expected(&pool, &vec![vec![6.0, 6.0]; 100]));
+    assert_eq!(before, pool.worker_ids(), "a worker has ended");
 }
 
 pub fn misfit_units_get_nothing() {

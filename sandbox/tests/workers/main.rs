@@ -37,6 +37,7 @@ const TESTS: &[Test] = tests![
     hostile::each_hostile_unit_gets_nothing_and_its_neighbours_are_untouched,
     hostile::nothing_is_kept_between_units,
     hostile::memory_of_a_dirty_instance_is_clean_for_the_next,
+    hostile::units_at_once_take_no_more_memory_than_one,
     hostile::misfit_units_get_nothing,
     hostile::init_that_traps_is_an_error,
     hostile::more_workers_change_nothing,

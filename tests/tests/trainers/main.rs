@@ -11,6 +11,7 @@ mod histograms;
 mod job;
 mod learning;
 mod published;
+mod recorded;
 mod table;
 
 use std::{

@@ -57,11 +57,11 @@ impl Memory {
 /// The process that measures itself.
 pub fn main(shape: Shape, units: usize, workers: usize, guests: &Path) -> Result<Memory> {
     let trainer = ours::trainer(shape, guests)?;
-    let problem = Problem::new(shape, units, 1.0, STEPS)?;
+    let mut problem = Problem::new(shape, units, 1.0, STEPS)?;
     let data = (problem.features.len() + problem.targets.len()) * size_of::<f32>();
     let rows = problem.units(1);
     // Only one copy of the rows is the product's.
-    let problem = Problem { features: Vec::new(), targets: Vec::new(), ..problem };
+    (problem.features, problem.targets) = (Vec::new(), Vec::new());
     let watch = Watch::default();
     thread::scope(|scope| {
         scope.spawn(|| watch.look_often());

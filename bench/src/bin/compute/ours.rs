@@ -20,9 +20,19 @@ pub const WORKER: &str = "worker";
 /// Builds the trainer for problems of this shape.
 pub fn trainer(shape: Shape, guests: &Path) -> Result<Compiled> {
     let name = if shape.hidden == 0 { "logistic" } else { "perceptron" };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let module = build_guest(&root.join("compute/trainers").join(name), guests)?;
-    let module = std::fs::read(&module).with_context(|| format!("cannot read {name}'s module"))?;
+    build(&Path::new("../compute/trainers").join(name), guests)
+}
+
+/// Builds the logistic regression that is not recorded, for it looks at each unit.
+pub fn looking(guests: &Path) -> Result<Compiled> {
+    build(Path::new("trainers/looking"), guests)
+}
+
+fn build(folder: &Path, guests: &Path) -> Result<Compiled> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let module = build_guest(&folder, guests)?;
+    let read = || format!("cannot read the module of {}", folder.display());
+    let module = std::fs::read(&module).with_context(read)?;
     Ok(compile(&componentize(&module)?)?)
 }
 

@@ -45,6 +45,7 @@ impl Bench<'_> {
     pub fn logistic(&self) -> Result<Table> {
         let problem = Problem::new(LOGISTIC, 20_000, 1.0, STEPS)?;
         let mut draft = self.draft("logistic", &problem, 1)?;
+        draft.instances(&ours::looking(self.guests)?)?;
         for (id, what, built) in [
             ("native-fused", "native Rust, rank-1 fused", false),
             ("native-built", "native Rust, gradient built", true),
@@ -55,8 +56,13 @@ impl Bench<'_> {
         draft.jax("ghost", "1000,4000,20000")?;
         draft.jax("vmap", "1000,4000,20000")?;
         let mut table = draft.measure("logistic regression of 30 features, one row a unit")?;
-        let each = table.rate("ours-1").map(|rate| 1e6 / rate);
-        table.aims.extend(each.map(|each| Aim::at_most("one worker, us a unit", 6.0, each)));
+        for (id, what) in [
+            ("ours-1", "one worker, us a unit"),
+            ("instances", "one worker, an instance for each unit, us a unit"),
+        ] {
+            let each = table.rate(id).map(|rate| 1e6 / rate);
+            table.aims.extend(each.map(|each| Aim::at_most(what, 6.0, each)));
+        }
         two_workers(&mut table);
         Ok(table)
     }
@@ -140,6 +146,15 @@ impl<'a> Draft<'a> {
             self.left_out.push(format!("{whose}, {threads} threads: {found} processor is allowed"));
         }
         found >= threads
+    }
+
+    /// Adds ours with code that has the same sum and gets an instance for each unit.
+    fn instances(&mut self, trainer: &Compiled) -> Result<()> {
+        let (row, sum) = ours::row(trainer, self.problem, 1, 1, &self.bench.cores)?;
+        crate::close(&sum, &self.expected, 0.001).context("code that looks has another sum")?;
+        let (id, what) = ("instances".into(), "Cloister, 1 worker, an instance a unit".into());
+        self.rows.push(Row { id, what, ..row });
+        Ok(())
     }
 
     /// Adds native code whose sum is ours, but for what rounds differently.

@@ -59,7 +59,8 @@ impl Gemm {
         axpy(self.alpha, &chains, c);
     }
 
-    fn is_plain(&self) -> bool {
+    /// Whether c is the product and nothing else.
+    pub(crate) fn is_plain(&self) -> bool {
         self.alpha.to_bits() == 1.0f32.to_bits() && self.beta == 0.0
     }
 

@@ -61,6 +61,11 @@ fn add_lanes(lanes: [f32; LANES]) -> f32 {
     ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))
 }
 
+/// y = x.
+pub(super) fn copy(x: &[f32], y: &mut [f32]) {
+    y.copy_from_slice(x);
+}
+
 /// x = alpha * x.
 pub(super) fn scal(alpha: f32, x: &mut [f32]) {
     for x in x {

@@ -1,8 +1,12 @@
 //! One fresh instance for each call.
+//!
+//! Code whose requests depend on shapes alone is called once for each number of rows, other
+//! code for each unit; see [`updates`].
+
+mod updates;
 
 use std::sync::Arc;
 
-use cloister_privacy::PartialSum;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker,
     Lower, Resource, Val,
@@ -14,12 +18,15 @@ use crate::examine::{Examined, Outcome};
 use crate::limits::{Limits, MAX_CALL_BYTES, MAX_MODEL_ELEMENTS};
 use crate::random::{Stream, StreamId};
 use crate::shared::MappedUnit;
-use crate::tensors::{Shared, Tensor, Tensors, add_to_linker};
+use crate::tensors::{Recording, Shared, Tensor, Tensors, add_to_linker};
+use updates::Plans;
 
 /// What an instance's imports work on.
 pub(crate) struct State {
     pub(crate) tensors: Tensors,
     pub(crate) random: Stream,
+    /// What was asked for so far, if this instance is there to find out.
+    pub(crate) recording: Option<Recording>,
     #[cfg(feature = "examine")]
     memory: Watched,
 }
@@ -69,6 +76,7 @@ pub(crate) struct Runner {
     params: Vec<(String, f64)>,
     /// Features and targets of a row.
     columns: [u32; 2],
+    plans: Plans,
 }
 
 struct Exports {
@@ -105,7 +113,15 @@ impl Runner {
             seed,
             params,
             columns,
+            plans: Plans::default(),
         })
+    }
+
+    /// Other parameters; what is known of the code no longer holds.
+    #[cfg(feature = "examine")]
+    pub(crate) fn set_params(&mut self, params: Vec<(String, f64)>) {
+        self.params = params;
+        self.plans = Plans::default();
     }
 
     /// What the component says about itself, unchecked.
@@ -126,6 +142,7 @@ impl Runner {
         let (mut store, instance) = self.instance(StreamId::Setup, self.limits.fuel_public).ok()?;
         let arguments = (features, targets, &self.params[..]);
         let model = call(&mut store, &instance, &self.exports.init, arguments).ok()?;
+        let model = store.data_mut().tensors.remove(model).ok()?;
         let (rows, columns) = model.shape();
         let values: Arc<[f32]> = model.into_values().into();
         (values.len() <= MAX_MODEL_ELEMENTS && finite(&values)).then_some(Model {
@@ -133,26 +150,6 @@ impl Runner {
             columns,
             values,
         })
-    }
-
-    /// Adds one unit's update to a sum: what has the model's shape and is finite, as the
-    /// gate takes it, or zero.
-    pub(crate) fn update(
-        &self,
-        model: &Model,
-        round: u32,
-        unit: Option<MappedUnit>,
-        sum: &mut PartialSum,
-    ) -> Result<(), cloister_privacy::Error> {
-        let Some(unit) = unit else { return sum.add_zero() };
-        let mut ran = None;
-        let update = self.run_update(model, round, &unit, &mut ran);
-        match update {
-            Ok(update) if update.shape() == (model.rows, model.columns) => {
-                sum.add(&update.pieces())
-            }
-            _ => sum.add_zero(),
-        }
     }
 
     /// Everything about one unit's update.
@@ -195,14 +192,29 @@ impl Runner {
         let id = StreamId::Unit { round, stream: unit.stream };
         let (store, instance) = self.instance(id, self.limits.fuel_per_unit)?;
         let store = ran.insert(store);
+        let update = self.call_update(store, &instance, model, unit)?;
+        Ok(store.data_mut().tensors.remove(update)?)
+    }
+
+    /// Calls `update`. Gives the tensor that it returns, by its place among the instance's.
+    fn call_update(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+        model: &Model,
+        unit: &MappedUnit,
+    ) -> wasmtime::Result<u32> {
+        let [model, features, targets] = self.arguments(model, unit);
+        let arguments =
+            (lend(store, model)?, lend(store, features)?, lend(store, targets)?, &self.params[..]);
+        call(store, instance, &self.exports.update, arguments)
+    }
+
+    /// Model, features and targets.
+    fn arguments(&self, model: &Model, unit: &MappedUnit) -> [Tensor; 3] {
         let rows = |columns, values: &Shared| Tensor::shared(unit.rows, columns, values.clone());
-        let arguments = (
-            lend(store, model_tensor(model))?,
-            lend(store, rows(self.columns[0], &unit.features))?,
-            lend(store, rows(self.columns[1], &unit.targets))?,
-            &self.params[..],
-        );
-        call(store, &instance, &self.exports.update, arguments)
+        let [features, targets] = self.columns;
+        [model_tensor(model), rows(features, &unit.features), rows(targets, &unit.targets)]
     }
 
     /// Predictions for public rows: `rows` x `targets`, or nothing.
@@ -218,6 +230,7 @@ impl Runner {
             &self.params[..],
         );
         let scores = call(&mut store, &instance, &self.exports.score, arguments).ok()?;
+        let scores = store.data_mut().tensors.remove(scores).ok()?;
         if scores.shape() != (rows, targets) {
             return None;
         }
@@ -229,6 +242,7 @@ impl Runner {
         let state = State {
             tensors: Tensors::new(self.limits.tensor_bytes),
             random: Stream::new(self.seed, id),
+            recording: None,
             #[cfg(feature = "examine")]
             memory: Watched(0),
         };
@@ -251,20 +265,20 @@ fn lend(store: &mut Store<State>, tensor: Tensor) -> wasmtime::Result<Resource<T
     Ok(Resource::new_borrow(store.data_mut().tensors.insert(tensor)?))
 }
 
-/// Calls an export that returns a tensor.
+/// Calls an export that returns a tensor. Gives its place among the instance's.
 fn call<Params>(
     store: &mut Store<State>,
     instance: &Instance,
     export: &ComponentExportIndex,
     arguments: Params,
-) -> wasmtime::Result<Tensor>
+) -> wasmtime::Result<u32>
 where
     Params: ComponentNamedList + Lower,
     (Resource<Tensor>,): ComponentNamedList + Lift,
 {
     let function = instance.get_typed_func::<Params, (Resource<Tensor>,)>(&mut *store, export)?;
     let (tensor,) = function.call(&mut *store, arguments)?;
-    Ok(store.data_mut().tensors.remove(tensor.rep())?)
+    Ok(tensor.rep())
 }
 
 fn finite(values: &[f32]) -> bool {

@@ -1,0 +1,148 @@
+//! The updates of many units: each in an instance of its own, or by what one instance asked
+//! for when it was given zeros.
+
+use std::collections::BTreeMap;
+
+use cloister_privacy::PartialSum;
+
+use super::{Model, Runner, State};
+use crate::limits::MAX_PLAN_BYTES;
+use crate::random::{Stream, StreamId};
+use crate::shared::MappedUnit;
+use crate::tensors::{Plan, Recording, Shared, Tensor, TensorError, Tensors};
+
+/// By rows of a unit and shape of the model: what the code does with such units, or nothing
+/// if that depends on more.
+#[derive(Default)]
+pub(super) struct Plans {
+    known: BTreeMap<[u32; 3], Option<Plan>>,
+    bytes: usize,
+}
+
+impl Runner {
+    /// Adds units' updates to a sum: what has the model's shape and is finite, as the gate
+    /// takes it, or zero. One that is not there, or does not fit, is zero.
+    pub(crate) fn add_up(
+        &mut self,
+        model: &Model,
+        round: u32,
+        units: impl Iterator<Item = Option<MappedUnit>>,
+        sum: &mut PartialSum,
+    ) -> Result<(), cloister_privacy::Error> {
+        // Of one shape each, so that a plan can take several at once. The order in which
+        // units are added does not matter: sums are exact.
+        let mut waiting = BTreeMap::<u32, Vec<MappedUnit>>::new();
+        for unit in units {
+            let Some(unit) = unit else {
+                sum.add_zero()?;
+                continue;
+            };
+            let Some(plan) = self.plan(model, unit.rows) else {
+                self.add_by_instance(model, round, &unit, sum)?;
+                continue;
+            };
+            let (most, rows) = (plan.most_at_once(), unit.rows);
+            let batch = waiting.entry(rows).or_default();
+            batch.push(unit);
+            if batch.len() >= most {
+                let batch = std::mem::take(batch);
+                self.add_by_plan(model, round, &batch, sum)?;
+            }
+        }
+        for batch in waiting.into_values().filter(|batch| !batch.is_empty()) {
+            self.add_by_plan(model, round, &batch, sum)?;
+        }
+        Ok(())
+    }
+
+    fn add_by_instance(
+        &self,
+        model: &Model,
+        round: u32,
+        unit: &MappedUnit,
+        sum: &mut PartialSum,
+    ) -> Result<(), cloister_privacy::Error> {
+        match self.run_update(model, round, unit, &mut None) {
+            Ok(update) if update.shape() == (model.rows, model.columns) => {
+                sum.add(&update.pieces())
+            }
+            _ => sum.add_zero(),
+        }
+    }
+
+    fn add_by_plan(
+        &mut self,
+        model: &Model,
+        round: u32,
+        units: &[MappedUnit],
+        sum: &mut PartialSum,
+    ) -> Result<(), cloister_privacy::Error> {
+        let mut updates = self.by_plan(model, round, units).unwrap_or_default();
+        updates.retain(|update| update.shape() == (model.rows, model.columns));
+        for _ in updates.len()..units.len() {
+            sum.add_zero()?;
+        }
+        sum.add_all(&updates.iter().map(Tensor::pieces).collect::<Vec<_>>())
+    }
+
+    /// What the code does with units of so many rows, if that depends on no more. It is found
+    /// out when first asked for.
+    fn plan(&mut self, model: &Model, rows: u32) -> Option<&Plan> {
+        let key = [rows, model.rows, model.columns];
+        if !self.plans.known.contains_key(&key) {
+            let plan = self.record(model, rows).ok();
+            self.plans.bytes += plan.as_ref().map_or(0, Plan::bytes);
+            self.plans.known.insert(key, plan);
+        }
+        self.plans.known[&key].as_ref()
+    }
+
+    /// The updates of units of one number of rows by the plan for them, if there is one; none
+    /// if the code does what it may not, whatever the unit.
+    fn by_plan(&mut self, model: &Model, round: u32, units: &[MappedUnit]) -> Option<Vec<Tensor>> {
+        let first = units.first()?;
+        self.plan(model, first.rows)?;
+        let plan = self.plans.known.get(&[first.rows, model.rows, model.columns])?.as_ref()?;
+        let unit = |unit: &MappedUnit| {
+            let mut tensors = Tensors::new(self.limits.tensor_bytes);
+            for tensor in self.arguments(model, unit) {
+                tensors.insert(tensor)?;
+            }
+            let id = StreamId::Unit { round, stream: unit.stream };
+            Ok((tensors, Stream::new(self.seed, id)))
+        };
+        let units = units.iter().map(unit).collect::<Result<Vec<_>, TensorError>>();
+        Some(units.and_then(|units| plan.apply(units)).unwrap_or_default())
+    }
+
+    /// Runs the code on rows of zeros.
+    fn record(&self, model: &Model, rows: u32) -> wasmtime::Result<Plan> {
+        let zeros = |columns: u32| {
+            let count = (rows as usize).checked_mul(columns as usize).ok_or(TensorError::Limit)?;
+            Ok::<_, TensorError>(Shared::new(vec![0.0; count].into()))
+        };
+        let (features, targets) = (zeros(self.columns[0])?, zeros(self.columns[1])?);
+        let unit = MappedUnit { rows, stream: 0, features, targets };
+        let (mut store, instance) = self.instance(StreamId::Setup, self.limits.fuel_per_unit)?;
+        let most = MAX_PLAN_BYTES.saturating_sub(self.plans.bytes);
+        store.data_mut().recording = Some(Recording::new(most));
+        let update = self.call_update(&mut store, &instance, model, &unit)?;
+        let State { recording, tensors, .. } = store.data_mut();
+        let recording = recording.take().ok_or(TensorError::Unknown)?;
+        Ok(recording.finish(update, tensors))
+    }
+
+    /// What [`add_up`](Self::add_up) adds for units of one number of rows, if there is a plan
+    /// for them: the elements, where they are an update.
+    #[cfg(feature = "examine")]
+    pub(crate) fn planned(
+        &mut self,
+        model: &Model,
+        round: u32,
+        units: &[MappedUnit],
+    ) -> Option<Vec<Vec<f32>>> {
+        let mut updates = self.by_plan(model, round, units)?;
+        updates.retain(|update| update.shape() == (model.rows, model.columns));
+        Some(updates.into_iter().map(Tensor::into_values).collect())
+    }
+}
