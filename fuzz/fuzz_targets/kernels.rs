@@ -3,6 +3,8 @@
 //! it does not look at unless the program says so, so that calls are recorded as well.
 #![no_main]
 
+mod calls;
+
 use std::fmt::Write as _;
 use std::sync::{LazyLock, Mutex};
 
@@ -11,68 +13,13 @@ use cloister_sandbox::package::{componentize, embed_world};
 use cloister_sandbox::{Limits, Outcome, Settings, Trial, compile};
 use libfuzzer_sys::fuzz_target;
 
+use calls::{CALLS, import};
+
 /// Numbers of a call: which, three slots, two sizes, two numbers.
 const ROW: usize = 8;
 /// Bytes of a parameter in the component's memory: pointer and length of its name, the value.
 const PARAM: usize = 16;
 const DIMENSION: usize = 12;
-
-/// Each import by its name, with what it takes: slots a, b, c; sizes i, j; numbers x, y; flags
-/// p, q; and what it gives: a handle for slot a, a number, or nothing.
-const CALLS: &[(&str, &str, &str)] = &[
-    ("[constructor]tensor", "ij", "h"),
-    ("[resource-drop]tensor", "a", ""),
-    ("[method]tensor.rows", "a", "i"),
-    ("[method]tensor.columns", "a", "i"),
-    ("[method]tensor.get", "aij", "f"),
-    ("[method]tensor.set", "aijx", ""),
-    ("[method]tensor.view", "bijj", "h"),
-    ("[method]tensor.slice", "bij", "h"),
-    ("[method]tensor.slice-columns", "bij", "h"),
-    ("[method]tensor.append-column", "bx", "h"),
-    ("copy", "ab", ""),
-    ("fill", "ax", ""),
-    ("scal", "xa", ""),
-    ("axpy", "xab", ""),
-    ("add", "ab", ""),
-    ("mul", "ab", ""),
-    ("div", "ab", ""),
-    ("dot", "ab", "f"),
-    ("sum", "a", "f"),
-    ("nrm2", "a", "f"),
-    ("sum-rows", "ab", ""),
-    ("sum-columns", "ab", ""),
-    ("gemv", "pxabyc", ""),
-    ("ger", "xabc", ""),
-    ("gemm", "pqxabyc", ""),
-    ("sigmoid", "a", ""),
-    ("tanh", "a", ""),
-    ("relu", "a", ""),
-    ("sigmoid-backward", "ab", ""),
-    ("tanh-backward", "ab", ""),
-    ("relu-backward", "ab", ""),
-    ("exp", "a", ""),
-    ("log", "a", ""),
-    ("sqrt", "a", ""),
-    ("clamp", "axy", ""),
-    ("step", "ax", ""),
-    ("softmax", "a", ""),
-    ("log-softmax", "a", ""),
-];
-
-fn import(name: &str, takes: &str, gives: &str) -> String {
-    let parameters: String =
-        takes.chars().map(|kind| if "xy".contains(kind) { " f32" } else { " i32" }).collect();
-    let result = match gives {
-        "" => "",
-        "f" => "(result f32)",
-        _ => "(result i32)",
-    };
-    format!(
-        "(import \"cloister:compute/tensors@1.0.0\" \"{name}\"
-           (func $\"{name}\" (param{parameters}) {result}))\n"
-    )
-}
 
 /// A piece of text that calls `name` if the row says so.
 fn case(number: usize, (name, takes, gives): (&str, &str, &str)) -> String {

@@ -26,14 +26,30 @@ impl Trial {
     ///
     /// [`OfferError::Runtime`], and [`OfferError::DescribeFailed`] if there is no model.
     pub fn new(compiled: &Compiled, settings: Settings) -> Result<Self, OfferError> {
+        let mut trial = Self::with_model(compiled, settings, [0, 0])?;
+        let no_model = || OfferError::DescribeFailed { reason: "`init` makes no model".into() };
+        trial.model = trial.runner.init().ok_or_else(no_model)?;
+        Ok(trial)
+    }
+
+    /// Links a component, with a model of so many rows and columns of zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`OfferError::Runtime`].
+    pub fn with_model(
+        compiled: &Compiled,
+        settings: Settings,
+        [rows, model_columns]: [u32; 2],
+    ) -> Result<Self, OfferError> {
         let runtime = |error: wasmtime::Error| OfferError::Runtime { reason: format!("{error:#}") };
         let Settings { limits, params, seed, features, targets } = settings;
         let engine = engine(&limits).map_err(runtime)?;
         let component = worker::load(&engine, compiled.bytes()).map_err(runtime)?;
         let columns = [features, targets];
         let runner = Runner::new(&component, limits, seed, params, columns).map_err(runtime)?;
-        let no_model = || OfferError::DescribeFailed { reason: "`init` makes no model".into() };
-        let model = runner.init().ok_or_else(no_model)?;
+        let values = vec![0.0; rows as usize * model_columns as usize].into();
+        let model = Model { rows, columns: model_columns, values };
         Ok(Self { runner, columns, model })
     }
 

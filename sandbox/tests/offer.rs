@@ -3,6 +3,8 @@
 #[allow(dead_code)] // the other test program uses the rest
 mod guests;
 
+use std::time::Instant;
+
 use cloister_sandbox::package::{componentize, embed_world};
 use cloister_sandbox::{MAX_COMPONENT_BYTES, OfferError, compile, inspect};
 use guests::{DESCRIPTION, component, honest, module_with};
@@ -64,6 +66,55 @@ fn ten_thousand_functions() {
         Ok(_) => assert_eq!(inspect(&component).unwrap().name, "test"),
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Code whose compiled form is many times its own size, or slow to make: one function of it is
+/// too large to be taken, and as many small ones as fit end, in memory that their size bounds.
+#[test]
+fn compile_bombs() {
+    let with = |functions: &str| {
+        component(&honest().replacen("(memory (export", &format!("{functions}(memory (export"), 1))
+    };
+    let jumps = |depth: usize| {
+        let targets = (0..depth).map(|depth| format!(" {depth}")).collect::<String>();
+        let table = format!("(br_table{targets} 0 (local.get 0))");
+        format!(
+            "(func (param i32) {} {} {})",
+            "(block ".repeat(depth),
+            table.repeat(6_000 / depth),
+            ")".repeat(depth)
+        )
+    };
+    let lanes = "(func (param i32) (local v128)
+        (local.set 1 (i8x16.swizzle (i8x16.popcnt (local.get 1)) (i64x2.mul (local.get 1) (local.get 1))))"
+        .to_owned()
+        + &"(local.set 1 (i64x2.mul (local.get 1) (i8x16.shl (local.get 1) (i32.const 3))))"
+            .repeat(1_000)
+        + ")";
+    for (what, function) in [("jumps", jumps(200)), ("deep jumps", jumps(1000)), ("lanes", lanes)] {
+        let one = with(&function).len() - component(&honest()).len();
+        assert!(one < 16 << 10, "{what}: {one} bytes");
+        let many = (1 << 20) / one;
+        let bomb = with(&function.repeat(many));
+        // Makes the most memory so far what there is now.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let (began, before) = (Instant::now(), most_memory());
+        let compiled = compile(&bomb).map(|_| ());
+        let (took, more) = (began.elapsed(), most_memory() - before);
+        println!("{what}: {} KB compiled in {took:?} with {more} KB more", bomb.len() >> 10);
+        assert!(compiled.is_ok(), "{what}: {compiled:?}");
+        assert!(more < 512 << 10, "{what} takes {more} KB to compile");
+    }
+    let twice = "(i32.add (i32.mul (local.get 0) (local.get 0)) (local.get 0))\n drop ";
+    let error = refused(&with(&format!("(func (param i32) {})", twice.repeat(100_000))));
+    assert!(error.to_string().contains("function"), "{error}");
+}
+
+/// The most memory that this process has had, in KB.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
 #[test]

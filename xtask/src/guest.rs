@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::command;
+use crate::{command, debian};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -53,27 +53,13 @@ pub fn ensure() -> Result<Toolchain> {
     if rustup_adds_target() && current_has_target() {
         return Ok(Toolchain::Current);
     }
-    if command::ask("apt-get", &["--version"]).is_none() {
-        bail!(
-            "no WebAssembly target for Rust: `rustup target add {TARGET}` did not work here; \
-             make it work, or install your distribution's standard library for {TARGET}"
-        );
-    }
-    let packages = DEBIAN_PACKAGES.join(" ");
-    if command::ask("id", &["-u"]).as_deref() != Some("0") {
-        bail!(
-            "no WebAssembly target for Rust, and installing one needs root: \
-             run `sudo apt-get install {packages}` and try again"
-        );
-    }
-    eprintln!("setting up: apt-get install {packages}");
-    // An outdated package list is no reason to stop: what it names may still be there.
-    let _ = apt_get(&["update"]);
-    apt_get(&["install", "--yes", "--no-install-recommends"])?;
+    let what = format!("no WebAssembly target for Rust: `rustup target add {TARGET}` failed");
+    debian::install(&DEBIAN_PACKAGES, &what)?;
     if debian_installed() {
         Ok(Toolchain::Debian)
     } else {
-        bail!("apt-get installed {packages}, yet {} are not all there", DEBIAN_PROGRAMS.join(", "))
+        let (packages, programs) = (DEBIAN_PACKAGES.join(" "), DEBIAN_PROGRAMS.join(", "));
+        bail!("apt-get installed {packages}, yet {programs} are not all there")
     }
 }
 
@@ -106,16 +92,17 @@ fn rustup_adds_target() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn apt_get(arguments: &[&str]) -> Result<()> {
-    let mut apt = Command::new("apt-get");
-    apt.args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    if arguments.contains(&"install") {
-        apt.args(DEBIAN_PACKAGES);
+/// What compiles trainers in C.
+const C_PACKAGES: [&str; 3] = ["clang-19", "lld-19", "make"];
+
+/// Installs what compiles trainers in C, if it is not there and can be. The tests that need it
+/// say that they are skipped where it is not.
+pub fn ensure_c() {
+    let there = |program: &str| command::ask(program, &["--version"]).is_some();
+    let found = ["clang-19", "wasm-ld-19", "make"].into_iter().all(there);
+    if !found && let Err(error) = debian::install(&C_PACKAGES, "no C compiler for WebAssembly") {
+        eprintln!("{error:#}");
     }
-    command::run(&mut apt)
 }
 
 #[cfg(test)]

