@@ -40,7 +40,15 @@ const KERNEL: u64 = 100;
 pub fn worst_case_round(units: u64, workers: u32, limits: &Limits) -> Duration {
     let share = units.div_ceil(u64::from(workers.max(1)));
     let share = u32::try_from(share).unwrap_or(u32::MAX);
-    worst_case_unit(limits).saturating_mul(share)
+    let recordings = recordings(u32::try_from(units).unwrap_or(u32::MAX));
+    worst_case_unit(limits).saturating_mul(share.saturating_add(recordings))
+}
+
+/// How often a worker may call code to find out what it does with units of one shape, for a
+/// round of so many units: each takes as long as a unit, and how many shapes there are is the
+/// owners' secret. Those beyond get an instance for each unit.
+pub(crate) fn recordings(units: u32) -> u32 {
+    8 + units / 64
 }
 
 /// The longest that one unit can take.
@@ -84,8 +92,9 @@ mod tests {
     fn worst_case_grows_with_units_and_shrinks_with_workers() {
         let limits = Limits::default();
         let one = worst_case_round(100, 1, &limits);
-        assert_eq!(one, worst_case_unit(&limits) * 100);
-        assert_eq!(worst_case_round(100, 4, &limits) * 4, one);
-        assert_eq!(worst_case_round(0, 2, &limits), Duration::ZERO);
+        let beside = recordings(100);
+        assert_eq!(one, worst_case_unit(&limits) * (100 + beside));
+        assert_eq!(worst_case_round(100, 4, &limits), worst_case_unit(&limits) * (25 + beside));
+        assert_eq!(worst_case_round(0, 2, &limits), worst_case_unit(&limits) * 8);
     }
 }

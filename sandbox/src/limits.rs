@@ -44,7 +44,10 @@ pub(crate) const MAX_CALL_BYTES: usize = 256 << 10;
 pub(crate) const MAX_PIECE_ELEMENTS: usize = 1024;
 
 /// Most bytes that a worker keeps of what code asked for, to do it for other units.
-pub(crate) const MAX_PLAN_BYTES: usize = 16 << 20;
+pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
+
+/// What finding that out may take: lists that grow, and a unit of zeros, twice for a moment.
+const RECORDING_BYTES: u64 = 3 * MAX_PLAN_BYTES as u64 + 8 * MAX_UNIT_ELEMENTS as u64;
 
 /// The guest's stack. Rust guests keep their own stack of 32 KiB in linear memory.
 pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
@@ -76,6 +79,7 @@ impl Limits {
         (2 * self.guest_memory_bytes as u64)
             .saturating_add(2 * self.tensor_bytes as u64)
             .saturating_add(self.worker_memory_bytes)
+            .saturating_add(RECORDING_BYTES)
     }
 }
 

@@ -151,9 +151,14 @@ impl MappedUnits {
         Ok(Some(Self { words, numbers }))
     }
 
+    /// How many units there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.words.first().copied().unwrap_or(0)
+    }
+
     /// A unit, if there is one of this number and its rows fit the job.
     pub(crate) fn get(&self, unit: u32, features: u32, targets: u32) -> Option<MappedUnit> {
-        if unit >= *self.words.first()? {
+        if unit >= self.count() {
             return None;
         }
         let entry = self.words.get(1 + ENTRY * unit as usize..)?.first_chunk::<ENTRY>()?;

@@ -47,7 +47,7 @@ impl Trial {
         let engine = engine(&limits).map_err(runtime)?;
         let component = worker::load(&engine, compiled.bytes()).map_err(runtime)?;
         let columns = [features, targets];
-        let runner = Runner::new(&component, limits, seed, params, columns).map_err(runtime)?;
+        let runner = Runner::new(&component, limits, seed, params, columns, 0).map_err(runtime)?;
         let values = vec![0.0; rows as usize * model_columns as usize].into();
         let model = Model { rows, columns: model_columns, values };
         Ok(Self { runner, columns, model })

@@ -117,6 +117,15 @@ fn most_memory() -> u64 {
     line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
+/// It would run while an instance is made, before anything is known of it.
+#[test]
+fn a_start_function_is_refused() {
+    let start = "(func $start (drop (call $new (i32.const 1) (i32.const 2)))) (start $start)";
+    let module = honest().replacen("(memory (export", &format!("{start}(memory (export"), 1);
+    let error = refused(&component(&module));
+    assert!(error.to_string().contains("a start function"), "{error}");
+}
+
 #[test]
 fn a_core_module_or_noise() {
     for bytes in [&b"\0asm\x01\0\0\0"[..], b"noise", b""] {

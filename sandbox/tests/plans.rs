@@ -27,6 +27,8 @@ fn trial(update: &str, limits: Limits) -> Trial {
     (func $read (param i32 i32 i32 i32)))
   (import "cloister:compute/tensors@1.0.0" "[method]tensor.set"
     (func $set (param i32 i32 i32 f32)))
+  (import "cloister:compute/tensors@1.0.0" "[method]tensor.slice-columns"
+    (func $slice-columns (param i32 i32 i32) (result i32)))
   (import "cloister:compute/tensors@1.0.0" "fill" (func $fill (param i32 f32)))
   (import "cloister:compute/tensors@1.0.0" "scal" (func $scal (param f32 i32)))
   (import "cloister:compute/tensors@1.0.0" "sum-rows" (func $sum-rows (param i32 i32)))
@@ -185,4 +187,29 @@ fn fuel_counts_in_recordings() {
     assert_eq!(both(&mut little, &[1.0]), (None, vec![vec![]]));
     let (x, y) = unit(1.0);
     assert_eq!(little.examine(&x, &y).outcome, Outcome::OutOfFuel);
+}
+
+/// How many shapes units have is a secret, and each costs time: so not all are recorded.
+#[test]
+fn only_so_many_shapes_are_recorded() {
+    let sum_rows = "(call $sum-rows (local.get $features) (local.get $out))";
+    let mut trial = trial(sum_rows, Limits::default());
+    for rows in 1..=9 {
+        let (features, targets) = (vec![1.0; 3 * rows], vec![1.0; rows]);
+        let planned = trial.planned(&[(&features, &targets)]);
+        assert_eq!(planned.is_some(), rows <= 8, "{rows} rows");
+        assert_eq!(trial.examine(&features, &targets).update, [rows as f32; 3]);
+    }
+}
+
+/// A matrix of many rows and no columns takes nothing, and a pass over its rows does.
+#[test]
+fn rows_without_columns_are_paid_for() {
+    let trial = trial(
+        "(drop (call $slice-columns (call $new (i32.const -1) (i32.const 0))
+           (i32.const 0) (i32.const 0)))",
+        Limits::default(),
+    );
+    let (x, y) = unit(1.0);
+    assert_eq!(trial.examine(&x, &y).outcome, Outcome::OutOfFuel);
 }

@@ -121,12 +121,14 @@ impl<'a> Product<'a> {
         Self { left, right, factor: factor * MARGIN, largest }
     }
 
-    /// The left side from the `first` row on.
+    /// The left side from the `first` row on. It stays finite, for infinity times zero is no
+    /// number, and has no sign that another pass could change.
     #[expect(clippy::cast_possible_truncation, reason = "products are computed in singles")]
     fn scaled(&self, first: usize) -> [f32; ROWS] {
         let mut scaled = [0.0; ROWS];
         for (scaled, left) in scaled.iter_mut().zip(&self.left[first..]) {
-            *scaled = (f64::from(*left) * self.factor) as f32;
+            let most = f64::from(f32::MAX);
+            *scaled = (f64::from(*left) * self.factor).clamp(-most, most) as f32;
         }
         scaled
     }
@@ -160,6 +162,7 @@ impl<'a> Product<'a> {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the low bits are the number")]
 pub(super) fn truncated(x: f64) -> i32 {
+    debug_assert!(!x.is_nan(), "a pass is undone only if all is symmetric about zero");
     let most = f64::from(MAGNITUDES);
     let whole = x.max(-most).min(most).trunc();
     (whole + 6_755_399_441_055_744.0).to_bits() as i32

@@ -27,24 +27,31 @@ pub(crate) struct State {
     pub(crate) random: Stream,
     /// What was asked for so far, if this instance is there to find out.
     pub(crate) recording: Option<Recording>,
-    #[cfg(feature = "examine")]
-    memory: Watched,
+    memory: Memory,
 }
 
-/// Bytes of linear memory.
-#[cfg(feature = "examine")]
-struct Watched(u64);
+/// Linear memory of an instance.
+struct Memory {
+    bytes: usize,
+    most: usize,
+}
 
-#[cfg(feature = "examine")]
-impl wasmtime::ResourceLimiter for Watched {
+impl wasmtime::ResourceLimiter for Memory {
     fn memory_growing(
         &mut self,
         _: usize,
         desired: usize,
-        _: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.0 = desired as u64;
-        Ok(true)
+        let allowed = desired <= self.most && maximum.is_none_or(|maximum| desired <= maximum);
+        self.bytes = if allowed { desired } else { self.bytes };
+        Ok(allowed)
+    }
+
+    /// What is within the limits has to be there. If the process has no more, a guest that
+    /// were told so would learn what other units have left of it.
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        std::process::abort()
     }
 
     fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
@@ -89,13 +96,14 @@ struct Exports {
 impl Runner {
     /// Links a component. No code of it runs.
     ///
-    /// Fails if it was not checked by [`crate::compile`].
+    /// Fails if it was not checked by [`crate::compile`]. So many units share their workers.
     pub(crate) fn new(
         component: &Component,
         limits: Limits,
         seed: [u8; 32],
         params: Vec<(String, f64)>,
         columns: [u32; 2],
+        units: u32,
     ) -> wasmtime::Result<Self> {
         let export = |name: &str| {
             let index = component.get_export_index(None, name);
@@ -113,7 +121,7 @@ impl Runner {
             seed,
             params,
             columns,
-            plans: Plans::default(),
+            plans: Plans::new(units),
         })
     }
 
@@ -121,7 +129,7 @@ impl Runner {
     #[cfg(feature = "examine")]
     pub(crate) fn set_params(&mut self, params: Vec<(String, f64)>) {
         self.params = params;
-        self.plans = Plans::default();
+        self.plans = Plans::new(0);
     }
 
     /// What the component says about itself, unchecked.
@@ -176,7 +184,7 @@ impl Runner {
         if let Some(store) = ran {
             let left = store.get_fuel().unwrap_or(0);
             examined.fuel = self.limits.fuel_per_unit.saturating_sub(left);
-            examined.memory = store.data().memory.0;
+            examined.memory = store.data().memory.bytes as u64;
         }
         examined
     }
@@ -239,15 +247,23 @@ impl Runner {
     }
 
     fn instance(&self, id: StreamId, fuel: u64) -> wasmtime::Result<(Store<State>, Instance)> {
+        self.recorded_instance(id, fuel, None)
+    }
+
+    /// An instance whose requests are recorded, those while it is made included.
+    fn recorded_instance(
+        &self,
+        id: StreamId,
+        fuel: u64,
+        recording: Option<Recording>,
+    ) -> wasmtime::Result<(Store<State>, Instance)> {
         let state = State {
             tensors: Tensors::new(self.limits.tensor_bytes),
             random: Stream::new(self.seed, id),
-            recording: None,
-            #[cfg(feature = "examine")]
-            memory: Watched(0),
+            recording,
+            memory: Memory { bytes: 0, most: self.limits.guest_memory_bytes },
         };
         let mut store = Store::new(self.instances.engine(), state);
-        #[cfg(feature = "examine")]
         store.limiter(|state| &mut state.memory);
         store.set_fuel(fuel)?;
         store.set_hostcall_fuel(MAX_CALL_BYTES);

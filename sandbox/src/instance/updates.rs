@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use cloister_privacy::PartialSum;
 
 use super::{Model, Runner, State};
+use crate::fuel;
 use crate::limits::MAX_PLAN_BYTES;
 use crate::random::{Stream, StreamId};
 use crate::shared::MappedUnit;
@@ -13,10 +14,18 @@ use crate::tensors::{Plan, Recording, Shared, Tensor, TensorError, Tensors};
 
 /// By rows of a unit and shape of the model: what the code does with such units, or nothing
 /// if that depends on more.
-#[derive(Default)]
 pub(super) struct Plans {
     known: BTreeMap<[u32; 3], Option<Plan>>,
     bytes: usize,
+    /// How often the code may yet be called to find out.
+    left: u32,
+}
+
+impl Plans {
+    /// None yet. The time that it takes to find them out is part of that of a round.
+    pub(super) fn new(units: u32) -> Self {
+        Self { known: BTreeMap::new(), bytes: 0, left: fuel::recordings(units) }
+    }
 }
 
 impl Runner {
@@ -90,11 +99,12 @@ impl Runner {
     fn plan(&mut self, model: &Model, rows: u32) -> Option<&Plan> {
         let key = [rows, model.rows, model.columns];
         if !self.plans.known.contains_key(&key) {
+            self.plans.left = self.plans.left.checked_sub(1)?;
             let plan = self.record(model, rows).ok();
             self.plans.bytes += plan.as_ref().map_or(0, Plan::bytes);
             self.plans.known.insert(key, plan);
         }
-        self.plans.known[&key].as_ref()
+        self.plans.known.get(&key)?.as_ref()
     }
 
     /// The updates of units of one number of rows by the plan for them, if there is one; none
@@ -123,7 +133,10 @@ impl Runner {
         };
         let (features, targets) = (zeros(self.columns[0])?, zeros(self.columns[1])?);
         let unit = MappedUnit { rows, stream: 0, features, targets };
-        let (mut store, instance) = self.instance(StreamId::Setup, self.limits.fuel_per_unit)?;
+        // Of what it asks for while it is made, nothing can be recorded.
+        let none = Some(Recording::new(0));
+        let (mut store, instance) =
+            self.recorded_instance(StreamId::Setup, self.limits.fuel_per_unit, none)?;
         let most = MAX_PLAN_BYTES.saturating_sub(self.plans.bytes);
         store.data_mut().recording = Some(Recording::new(most));
         let update = self.call_update(&mut store, &instance, model, &unit)?;

@@ -141,8 +141,8 @@ pub fn compile(component: &[u8]) -> Result<Compiled, OfferError> {
 /// process: for tools that show code to people.
 pub fn inspect(component: &[u8]) -> Result<Description, OfferError> {
     let component = check(component)?;
-    let runner =
-        Runner::new(&component, Limits::default(), [0; 32], Vec::new(), [0; 2]).map_err(runtime)?;
+    let runner = Runner::new(&component, Limits::default(), [0; 32], Vec::new(), [0; 2], 0)
+        .map_err(runtime)?;
     let description =
         runner.describe().map_err(|error| OfferError::DescribeFailed { reason: reason(&error) })?;
     Description::try_from(description)

@@ -33,7 +33,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), OfferError> {
                 depth += 1;
             }
             Payload::ComponentSection { .. } => return forbidden("a nested component"),
-            Payload::ComponentStartSection { .. } => return forbidden("a start function"),
+            // Runs while an instance is made: before it is clear for whom.
+            Payload::ComponentStartSection { .. } | Payload::StartSection { .. } => {
+                return forbidden("a start function");
+            }
             Payload::InstanceSection(section) => {
                 for instance in section {
                     let instance = instance.map_err(not_a_component)?;

@@ -13,8 +13,9 @@ pub(crate) use data::Shared;
 pub(crate) use link::add_to_linker;
 pub(crate) use plan::{NotRecorded, Plan, Recording};
 
-/// What an empty tensor counts against the byte limit, so that handles are limited.
-const BASE_BYTES: usize = 64;
+/// What an empty tensor counts against the byte limit, so that handles are limited: with room
+/// for the lists that it is in, when they grow.
+const BASE_BYTES: usize = 320;
 
 /// A dense row-major matrix. A guest's handle is an index into [`Tensors`].
 pub(crate) struct Tensor {

@@ -99,7 +99,7 @@ impl Worker {
         let columns = [setup.features, setup.targets];
         let (limits, seed, params) = (setup.limits.clone(), setup.seed, setup.params);
         Ok(Self {
-            runner: Runner::new(&component, limits, seed, params, columns)?,
+            runner: Runner::new(&component, limits, seed, params, columns, units.count())?,
             limits: setup.limits,
             columns,
             units,
