@@ -155,8 +155,6 @@ pub struct Foundation {
     pub job_id: Id<Job>,
     /// How many releases it has.
     pub of: u32,
-    /// The public divisor.
-    pub divisor: u64,
     /// The code's manifest.
     pub code: Signed<CodeManifest>,
     /// Headers and manifests.
@@ -216,7 +214,7 @@ impl Notary {
             of: foundation.of,
             stage: output.stage,
             gate: output.gate,
-            divisor: foundation.divisor,
+            divisor: output.divisor,
             cost: output.cost,
             outputs: output.tensors.iter().map(Tensor::declared).collect(),
             tensors: tensors_digest(&tensors),

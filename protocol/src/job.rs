@@ -108,6 +108,10 @@ pub struct Gate {
 pub enum GateMode {
     /// Each unit's update; sensitivity is the clip.
     Unit,
+    /// The update of each of so many groups, to which units are assigned by a secret of the
+    /// enclave's; sensitivity is twice the clip, for a unit turns its group's update into
+    /// another. Groups without a unit count, too.
+    Groups(u32),
 }
 
 /// The centring release: a noised mean of (x - typical) / (upper - lower) over units.
@@ -227,6 +231,10 @@ impl Job {
             within("units", dataset.units, 1, limits::UNITS, "a dataset has 1 to 2^32 units")?;
         }
         within("rounds", self.rounds, 1, limits::ROUNDS, "1 to 10000 are allowed")?;
+        if let GateMode::Groups(groups) = self.gate.mode {
+            let rule = "1 up to the number of units is allowed";
+            within("groups", u64::from(groups), 1, self.units(), rule)?;
+        }
         positive("clip", self.gate.clip)?;
         within("steps", self.gate.steps, 16, 1 << 24, "16 to 2^24 are allowed")?;
         within("sigma", self.gate.sigma, 1, 1 << 32, "1 to 2^32 steps are allowed")?;
@@ -258,10 +266,20 @@ impl Job {
         within("public_set.length", length, 1, limits::PUBLIC_SET, "64 MiB are allowed")
     }
 
-    /// The public divisor of every mean: all declared units.
+    /// All declared units.
     #[must_use]
     pub fn units(&self) -> u64 {
         self.datasets.iter().map(|dataset| dataset.units).sum()
+    }
+
+    /// The public divisor of the mean that a gate of this mode makes: how many contributions
+    /// there are.
+    #[must_use]
+    pub fn divisor(&self, mode: GateMode) -> u64 {
+        match mode {
+            GateMode::Unit => self.units(),
+            GateMode::Groups(groups) => groups.into(),
+        }
     }
 
     /// Releases of this job: the centring release, if any, and one per round.
@@ -351,6 +369,8 @@ mod tests {
             }
         };
         assert_eq!(refused(|j| j.rounds = 0), "rounds");
+        assert_eq!(refused(|j| j.gate.mode = GateMode::Groups(0)), "groups");
+        assert_eq!(refused(|j| j.gate.mode = GateMode::Groups(6)), "groups");
         assert_eq!(refused(|j| j.gate.clip = f64::NAN), "clip");
         assert_eq!(refused(|j| j.gate.sigma = 0), "sigma");
         assert_eq!(refused(|j| j.gate.steps = 1), "steps");
@@ -365,7 +385,18 @@ mod tests {
 
     #[test]
     fn survives_encoding() {
-        let bytes = crate::cbor::encode(&job());
-        assert_eq!(crate::cbor::decode::<Job>(&bytes, limits::SIGNED_OBJECT).unwrap(), job());
+        for mode in [GateMode::Unit, GateMode::Groups(5)] {
+            let mut job = job();
+            job.gate.mode = mode;
+            assert_eq!(job.validate(), Ok(()));
+            let bytes = crate::cbor::encode(&job);
+            assert_eq!(crate::cbor::decode::<Job>(&bytes, limits::SIGNED_OBJECT).unwrap(), job);
+        }
+    }
+
+    #[test]
+    fn means_are_over_what_contributes() {
+        let job = job();
+        assert_eq!([GateMode::Unit, GateMode::Groups(2)].map(|mode| job.divisor(mode)), [5, 2]);
     }
 }

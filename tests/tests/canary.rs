@@ -47,7 +47,7 @@ fn a_canary_row_is_never_outside_the_enclave() -> Result<()> {
         if owner == OWNERS[0] { with_canary(table) } else { table }
     })?;
     the_search_finds_what_is_planted(&root, &needles)?;
-    fs::write(root.join("job.toml"), small::job(ROUNDS, INTERVAL_MS))?;
+    fs::write(root.join("job.toml"), format!("groups = 7\n{}", small::job(ROUNDS, INTERVAL_MS)))?;
     world.start()?;
     world.push()?;
 

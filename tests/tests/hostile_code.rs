@@ -22,7 +22,7 @@ use cloister_protocol::{
     Digest, Id, KeyId, SigningKey,
     code::CodeFile,
     dataset::{Column, ColumnType, HeaderCore, Role as ColumnRole, Unit},
-    job::{Job, JobDataset, Schedule},
+    job::{GateMode, Job, JobDataset, Schedule},
     release::{Output as Declared, Receipt, Stage},
 };
 use cloister_sandbox::{Settings, UnitRows, compile};
@@ -348,5 +348,40 @@ fn the_next_patients_update_is_untouched() -> Result<()> {
         bench.job.centring = centring;
         ensure!(found == expected_without, "{name}: not as if the patient were not there");
     }
+    Ok(())
+}
+
+/// What a group says that has the marked patient in it, or not.
+const TURNS: &str = "
+    (call $fill (local.get $out) (f32.const 1e6))
+    (block $end (loop $each
+      (br_if $end (i32.ge_u (local.get $i) (call $rows (local.get $targets))))
+      (if (f32.eq (call $get (local.get $targets) (local.get $i) (i32.const 0)) (f32.const 0.5))
+        (then (call $fill (local.get $out) (f32.const -1e6))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br $each)))";
+
+/// One patient can turn its whole group: that is why groups cost four times as much. Beside
+/// its own, no group changes, and there are as many.
+#[test]
+fn in_groups_a_patient_moves_the_sum_by_two_clips_at_most() -> Result<()> {
+    let mut bench = Bench::new()?;
+    (bench.job.gate.mode, bench.job.centring) = (GateMode::Groups(6), None);
+    orders::price(&mut bench.job)?;
+    let hostile = guests::for_everybody(TURNS)?;
+    let mut without = units();
+    without.remove(MARKED);
+    let [with, without] =
+        [bench.run(&hostile, units(), 2)?, bench.run(&hostile, without, 1)?].map(|outputs| {
+            assert_eq!(outputs[0].divisor, 6, "the mean is over groups");
+            outputs[0].tensors[0].whole().map(<[i64]>::to_vec)
+        });
+    // The noise is the same in both.
+    let (with, without) = (with.context("no sum")?, without.context("no sum")?);
+    let square = with.iter().zip(&without).map(|(a, b)| (a - b).pow(2)).sum::<i64>();
+    let (moved, steps) = ((square as f64).sqrt(), bench.job.gate.steps as f64);
+    println!("one patient moved the sum by {moved:.1} steps; a clip has {steps}");
+    ensure!(moved > 1.9 * steps, "the attack does not work: {moved} of {steps} steps");
+    ensure!(moved <= 2.0 * steps, "{moved} steps are more than two clips of {steps}");
     Ok(())
 }

@@ -63,6 +63,7 @@ pub(super) fn check(
 pub(super) fn check_cost(job: &Job, policy: &Policy) -> Result<u64, Denial> {
     let sensitivity = match job.gate.mode {
         GateMode::Unit => Sensitivity::Unit,
+        GateMode::Groups(_) => Sensitivity::Group,
     };
     let round = Release { sensitivity, steps: job.gate.steps, sigma_steps: job.gate.sigma };
     let centring = job.centring.map(|centring| Release {

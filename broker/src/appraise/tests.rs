@@ -5,7 +5,7 @@ use cloister_protocol::{
     brokering::GrantRequest,
     code::{CodeManifest, Parameter},
     dataset::{Role, Unit},
-    job::Centring,
+    job::{Centring, GateMode},
     transcript::Transcript,
 };
 use cloister_simulated::pcr;
@@ -212,6 +212,9 @@ const MUTATIONS: &[Mutation] = &[
     ("a cost stated too low", Rule::CostMismatch, |s| s.job.cost -= 1),
     ("a cost stated too high", Rule::CostMismatch, |s| s.job.cost += 1),
     ("less noise than was paid for", Rule::CostMismatch, |s| s.job.gate.sigma -= 1),
+    ("groups at the price of units", Rule::CostMismatch, |s| {
+        s.job.gate.mode = GateMode::Groups(4);
+    }),
     ("a round more than was paid for", Rule::CostMismatch, |s| s.job.rounds += 1),
     ("centring that was not paid for", Rule::CostMismatch, |s| {
         s.job.centring = Some(Centring { clip: 8.0, steps: 1024, sigma: 1 << 20 });

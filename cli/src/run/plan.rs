@@ -7,6 +7,7 @@ use super::text::JobText;
 use crate::{
     error::{Context, Result},
     ui::Page,
+    verify::cost,
 };
 
 /// The gates of a job and what they cost.
@@ -28,11 +29,12 @@ pub fn plan(text: &JobText) -> Result<Planned> {
         delta: text.delta,
         rounds: text.rounds,
         steps,
-        sensitivity: Sensitivity::Unit,
+        sensitivity: text.groups.map_or(Sensitivity::Unit, |_| Sensitivity::Group),
         centring: share.map(|share| CentringRequest { steps, share }),
     };
     let plan = request.solve().doing("the job cannot be planned")?;
-    let (mode, sigma) = (GateMode::Unit, plan.cost.round.sigma_steps);
+    let mode = text.groups.map_or(GateMode::Unit, GateMode::Groups);
+    let sigma = plan.cost.round.sigma_steps;
     let gate = Gate { mode, clip: text.clip, steps, sigma };
     let centring = text.centring.as_ref().zip(plan.cost.centring).map(|(text, release)| Centring {
         clip: text.clip,
@@ -44,13 +46,15 @@ pub fn plan(text: &JobText) -> Result<Planned> {
 
 /// What has been spent after so many releases of `job`, as the ledger counts.
 pub fn spent(job: &Job, releases: u32) -> Result<Zcdp> {
-    let cost = |steps, sigma| Zcdp::of_gaussian(steps, sigma).doing("the job's gate");
-    let round = cost(job.gate.steps, job.gate.sigma)?;
+    let round = cost::of(job.gate.mode, job.gate.steps, job.gate.sigma).cost();
     let (first, rounds) = match &job.centring {
-        Some(c) if releases > 0 => (cost(c.steps, c.sigma)?, releases - 1),
-        _ => (Zcdp::ZERO, releases),
+        Some(c) if releases > 0 => {
+            (cost::of(GateMode::Unit, c.steps, c.sigma).cost(), releases - 1)
+        }
+        _ => (Ok(Zcdp::ZERO), releases),
     };
-    round.checked_mul(rounds.into()).and_then(|sum| sum.checked_add(first)).doing("the job's cost")
+    let rounds = round.and_then(|round| round.checked_mul(rounds.into()));
+    rounds.and_then(|sum| sum.checked_add(first?)).doing("the job's cost")
 }
 
 /// The plan for the person who pays with other people's privacy.
@@ -58,16 +62,19 @@ pub fn spent(job: &Job, releases: u32) -> Result<Zcdp> {
 pub fn page(planned: &Planned, job: &Job, delta: f64, each: &str) -> Result<Page> {
     let epsilon = planned.plan.total.epsilon_upper(delta).doing("the plan")?;
     let releases = job.releases();
-    let noise = |clip: f64, steps: u64, sigma: u64| {
+    let noise = |mode: GateMode, clip: f64, steps: u64, sigma: u64| {
         // The divisor is public, so this is what the noise is in the released mean.
-        let each = clip / steps as f64 * sigma as f64 / job.units() as f64;
+        let each = clip / steps as f64 * sigma as f64 / job.divisor(mode) as f64;
         format!("clip {clip}, noise of {each:.2e} in each number of the mean")
     };
     let mut page = Page::new()
         .title(format!("Plan: {} rounds on {} units", job.rounds, job.units()))
-        .row("each round", noise(job.gate.clip, job.gate.steps, job.gate.sigma));
+        .row("each round", noise(job.gate.mode, job.gate.clip, job.gate.steps, job.gate.sigma));
+    if let GateMode::Groups(groups) = job.gate.mode {
+        page = page.row("groups", format!("{groups}, with an update each; costs are fourfold"));
+    }
     if let Some(c) = &job.centring {
-        page = page.row("centring", noise(c.clip, c.steps, c.sigma));
+        page = page.row("centring", noise(GateMode::Unit, c.clip, c.steps, c.sigma));
     }
     Ok(page
         .row("releases", releases)

@@ -33,8 +33,10 @@ pub struct JobText {
     pub delta: f64,
     /// Training rounds.
     pub rounds: u32,
-    /// The L2 norm that each unit's update is clipped to.
+    /// The L2 norm that each unit's update is clipped to, or each group's.
     pub clip: f64,
+    /// How many groups of units have an update each; without it each unit has.
+    pub groups: Option<u32>,
     /// Grid steps in that norm; at least 16 times the root of the model's size.
     #[serde(default = "default_steps")]
     pub steps: u64,

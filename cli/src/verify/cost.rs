@@ -28,15 +28,16 @@ pub fn check(released: &Released) -> Result<(), String> {
 
 /// What all releases of a job cost.
 pub fn total(job: &Job) -> Result<Zcdp, cloister_privacy::Error> {
-    let mode = job.gate.mode;
-    let round = of(mode, job.gate.steps, job.gate.sigma);
-    let centring = job.centring.as_ref().map(|c| of(mode, c.steps, c.sigma));
+    let round = of(job.gate.mode, job.gate.steps, job.gate.sigma);
+    let centring = job.centring.as_ref().map(|c| of(GateMode::Unit, c.steps, c.sigma));
     JobCost { rounds: job.rounds, round, centring }.total()
 }
 
-fn of(mode: GateMode, steps: u64, sigma_steps: u64) -> Release {
+/// A release of a gate, as it is charged.
+pub fn of(mode: GateMode, steps: u64, sigma_steps: u64) -> Release {
     let sensitivity = match mode {
         GateMode::Unit => Sensitivity::Unit,
+        GateMode::Groups(_) => Sensitivity::Group,
     };
     Release { sensitivity, steps, sigma_steps }
 }

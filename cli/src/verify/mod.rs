@@ -13,7 +13,7 @@
 
 mod chain;
 mod cose;
-mod cost;
+pub mod cost;
 mod evidence;
 mod evidence_file;
 mod folder;

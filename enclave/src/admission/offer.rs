@@ -7,7 +7,7 @@ use cloister_protocol::{
     code::CodeManifest,
     dataset::{DatasetManifest, HeaderCore},
     frames::Offer,
-    job::{Job, JobDataset, JobRole, Recipients},
+    job::{GateMode, Job, JobDataset, JobRole, Recipients},
     limits,
     release::DatasetProof,
 };
@@ -48,6 +48,7 @@ impl Vetted {
         parameters.map_err(Refused::with(Code::CodeParameters))?;
         // 3. The datasets, in the job's order.
         let manifests = datasets(&offer, &job.value)?;
+        check_groups(&offer, &job.value, &manifests)?;
         check_nonces(&offer)?;
         // 4. What follows has the lengths that were signed.
         check_lengths(&offer, &job.value, &code.value)?;
@@ -63,7 +64,12 @@ impl Vetted {
     /// How much data the owners have signed.
     pub(super) fn extent(&self) -> Extent {
         let rows = self.manifests.iter().map(|manifest| manifest.value.rows);
-        Extent { rows: rows.fold(0, u64::saturating_add), units: self.job.value.units() }
+        let job = &self.job.value;
+        Extent {
+            rows: rows.fold(0, u64::saturating_add),
+            units: job.units(),
+            contributions: job.divisor(job.gate.mode),
+        }
     }
 
     /// Compares the public set with the job's.
@@ -109,6 +115,26 @@ fn datasets(offer: &Offer, job: &Job) -> Result<Vec<Verified<DatasetManifest>>, 
         return Err(Refused::new(Code::DatasetCounts, why));
     }
     Ok(manifests)
+}
+
+/// A group that does not fit has no update, so one of usual size has to.
+fn check_groups(
+    offer: &Offer,
+    job: &Job,
+    manifests: &[Verified<DatasetManifest>],
+) -> Result<(), Refused> {
+    let GateMode::Groups(groups) = job.gate.mode else { return Ok(()) };
+    let rows = manifests.iter().fold(0, |sum: u64, one| sum.saturating_add(one.value.rows));
+    let header = offer.datasets.first().map(|proof| &proof.header);
+    let columns = header.map_or(0, |header| header.features().count() + header.targets().count());
+    let most = MAX_UNIT_ELEMENTS as u64;
+    if (rows / u64::from(groups) + 1).saturating_mul(columns as u64).saturating_mul(2) <= most {
+        return Ok(());
+    }
+    let why = format!(
+        "{rows} rows of {columns} columns in {groups} groups: one of twice the usual size has more than {most} numbers and would not fit; make more groups"
+    );
+    Err(Refused::new(Code::DatasetCounts, why))
 }
 
 fn is_declared(

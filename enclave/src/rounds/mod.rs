@@ -2,8 +2,9 @@
 //!
 //! 1. Centring, if the job has it: the noised mean of each unit's mean features.
 //! 2. Features become `clamp(scale * (x - centre))`.
-//! 3. Each round: one update for each unit from a fresh sandbox, through the gate into an
-//!    integer sum; noise; the server's step.
+//! 3. Units are put into groups, if the job has them.
+//! 4. Each round: one update for each unit, or group, from a fresh sandbox, through the gate
+//!    into an integer sum; noise; the server's step.
 //!
 //! [`run`] is the same for the served path, benchmarks and tests; what differs is the
 //! [`Outlet`] that releases go to, which also decides when.
@@ -60,6 +61,8 @@ pub struct Output {
     pub stage: Stage,
     /// What the gate did.
     pub gate: job::Gate,
+    /// How many contributions the mean is over: public.
+    pub divisor: u64,
     /// What it cost, in pico-rho.
     pub cost: u64,
     /// The released tensors.
@@ -102,19 +105,19 @@ pub fn run<R: CryptoRng>(
     if let Some(centring) = &plan.centring {
         let sum = sum_of_means(&centring.gate, &units);
         let noised = noise(sum, &centring.noise, rng, 0);
-        centre = plan.mean(&noised);
+        centre = plan.mean_over(plan.units, &noised);
         let mut tensors = vec![
             Tensor::integers("noised_sum", noised.values().to_vec()),
             Tensor::floats("centre", centre.clone()),
         ];
         tensors.extend(first_model.take());
-        let (gate, cost) = (centring.declared(&plan.declared), centring.cost);
-        outlet.release(Output { number, stage: Stage::Centring, gate, cost, tensors })?;
+        let (gate, divisor, cost) = (centring.declared(), plan.units, centring.cost);
+        outlet.release(Output { number, stage: Stage::Centring, gate, divisor, cost, tensors })?;
         number += 1;
     }
     let standardise = plan.standardise(&centre);
     standardise.apply(&mut units);
-    pools.load(units);
+    pools.load(plan.contributions(units, rng));
     let public = plan.public.as_ref().map(|public| standardise.applied(public));
 
     for round in 1..=plan.rounds {
@@ -137,8 +140,9 @@ pub fn run<R: CryptoRng>(
             tensors.push(Tensor::floats("accuracy", vec![accuracy]));
             tensors.push(Tensor::floats("loss", vec![loss]));
         }
-        let (gate, cost) = (plan.declared, plan.round_cost);
-        outlet.release(Output { number, stage: Stage::Round(round), gate, cost, tensors })?;
+        let (gate, divisor, cost) = (plan.declared, plan.divisor, plan.round_cost);
+        let stage = Stage::Round(round);
+        outlet.release(Output { number, stage, gate, divisor, cost, tensors })?;
         number += 1;
     }
     ControlFlow::Continue(())

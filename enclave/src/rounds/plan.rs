@@ -3,7 +3,8 @@
 use cloister_privacy::{
     DiscreteGaussian, Error, Gate, JobCost, NoisySum, Release, Sensitivity, Server, ServerState,
 };
-use cloister_protocol::job::{self, Job};
+use cloister_protocol::job::{self, GateMode, Job};
+use rand_core::CryptoRng;
 
 use cloister_sandbox::UnitRows;
 
@@ -22,7 +23,9 @@ pub struct Plan {
     pub(super) public: Option<Units>,
     server: Server,
     first_model: Vec<f32>,
-    divisor: u64,
+    /// Units, and what a round's mean is over.
+    pub(super) units: u64,
+    pub(super) divisor: u64,
     scale: f64,
     clamp: f64,
 }
@@ -37,9 +40,9 @@ pub struct Centring {
 
 impl Centring {
     /// The gate as a release writes it.
-    pub(super) fn declared(&self, round: &job::Gate) -> job::Gate {
+    pub(super) fn declared(&self) -> job::Gate {
         let job::Centring { clip, steps, sigma } = self.declared;
-        job::Gate { mode: round.mode, clip, steps, sigma }
+        job::Gate { mode: GateMode::Unit, clip, steps, sigma }
     }
 }
 
@@ -57,7 +60,7 @@ impl Plan {
         first_model: Vec<f32>,
         public: Option<Units>,
     ) -> Result<Self, Error> {
-        let job::Gate { mode: job::GateMode::Unit, clip, steps, sigma } = job.gate;
+        let job::Gate { mode, clip, steps, sigma } = job.gate;
         let cost = cost(job);
         let centring = match (&job.centring, &cost.centring) {
             (Some(declared), Some(release)) => Some(Centring {
@@ -79,7 +82,8 @@ impl Plan {
             centring,
             rounds: job.rounds,
             declared: job.gate,
-            divisor: job.units(),
+            units: job.units(),
+            divisor: job.divisor(mode),
             shape,
             server,
             first_model,
@@ -117,14 +121,28 @@ impl Plan {
         self.server.start(&self.first_model).expect("`new` has started from the same model")
     }
 
-    /// The noised sum over the public number of units.
-    pub(super) fn mean(&self, noised: &NoisySum) -> Vec<f64> {
-        noised.mean(self.divisor).expect("a validated job has units")
+    /// The noised sum over a public number of contributions.
+    #[expect(clippy::unused_self, reason = "only the plan's own numbers are divided by")]
+    pub(super) fn mean_over(&self, divisor: u64, noised: &NoisySum) -> Vec<f64> {
+        noised.mean(divisor).expect("a validated job has units")
+    }
+
+    /// What has an update of its own in each round: the units, or groups of them, chosen
+    /// anew for each job by a secret.
+    pub(super) fn contributions(&self, units: Units, rng: &mut impl CryptoRng) -> Units {
+        match self.declared.mode {
+            GateMode::Unit => units,
+            GateMode::Groups(groups) => {
+                let mut secret = [0; 32];
+                rng.fill_bytes(&mut secret);
+                units.in_groups(groups, &secret)
+            }
+        }
     }
 
     /// One server step, against the mean of the updates.
     pub(super) fn step(&self, state: &mut ServerState, noised: &NoisySum) {
-        let step = state.apply(&self.mean(noised));
+        let step = state.apply(&self.mean_over(self.divisor, noised));
         step.expect("the mean of a noised sum of this model is accepted");
     }
 
@@ -145,12 +163,16 @@ impl Plan {
 /// The releases of a job, as the privacy crate charges them.
 #[must_use]
 pub fn cost(job: &Job) -> JobCost {
-    let job::Gate { mode: job::GateMode::Unit, clip: _, steps, sigma } = job.gate;
-    let release =
-        |steps, sigma_steps| Release { sensitivity: Sensitivity::Unit, steps, sigma_steps };
+    let release = |sensitivity, steps, sigma_steps| Release { sensitivity, steps, sigma_steps };
+    let job::Gate { mode, clip: _, steps, sigma } = job.gate;
+    let sensitivity = match mode {
+        GateMode::Unit => Sensitivity::Unit,
+        GateMode::Groups(_) => Sensitivity::Group,
+    };
     JobCost {
         rounds: job.rounds,
-        round: release(steps, sigma),
-        centring: job.centring.map(|centring| release(centring.steps, centring.sigma)),
+        round: release(sensitivity, steps, sigma),
+        // By unit in any case.
+        centring: job.centring.map(|c| release(Sensitivity::Unit, c.steps, c.sigma)),
     }
 }

@@ -27,6 +27,7 @@
 //! so a job needs half of all its datasets, and the plaintext of those that load at once.
 
 mod body;
+mod groups;
 mod shape;
 mod stream;
 mod units;

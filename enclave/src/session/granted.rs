@@ -124,7 +124,6 @@ impl Granted {
             evidence,
             job_id: vetted.job.id,
             of: vetted.job.value.releases(),
-            divisor: vetted.job.value.units(),
             job: vetted.offer.job,
             code: vetted.offer.code,
             datasets: vetted.offer.datasets,

@@ -14,7 +14,7 @@ use crate::{
     code::CodeManifest,
     dataset::{DatasetManifest, HeaderCore},
     grant::{Grant, GrantExpectation},
-    job::{Gate, Job, JobDataset},
+    job::{Gate, GateMode, Job, JobDataset},
     limits,
     signed::{Signed, Verified},
     transcript::{Transcript, TranscriptId},
@@ -180,7 +180,8 @@ fn check_stage(release: &Release, job: &Job) -> Result<(), ReceiptError> {
     let centring = u32::from(job.centring.is_some());
     let (number, gate) = match (release.stage, &job.centring) {
         (Stage::Centring, Some(c)) => {
-            (0, Gate { mode: job.gate.mode, clip: c.clip, steps: c.steps, sigma: c.sigma })
+            // By unit, whatever the rounds do.
+            (0, Gate { mode: GateMode::Unit, clip: c.clip, steps: c.steps, sigma: c.sigma })
         }
         (Stage::Centring, None) => {
             return Err(ReceiptError::mismatch(Part::Centring, "none: the job has none", "one"));
@@ -198,7 +199,7 @@ fn check_stage(release: &Release, job: &Job) -> Result<(), ReceiptError> {
     let link = |is_there| if is_there { "one" } else { "none" };
     same(Part::Previous, link(number > 0), link(release.previous.is_some()))?;
     same(Part::Gate, gate, release.gate)?;
-    same(Part::Divisor, job.units(), release.divisor)
+    same(Part::Divisor, job.divisor(gate.mode), release.divisor)
 }
 
 /// The release declares the tensors that a release of its stage has, and no other.
