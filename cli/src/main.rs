@@ -3,6 +3,7 @@
 //! A command is a file here. It returns a [`ui::Report`], a page for people and the same
 //! for machines, or an [`error::Error`], which is one line that says what to do.
 
+mod budget;
 mod code;
 mod collateral;
 mod data;
@@ -124,6 +125,13 @@ enum Command {
   cloister policy check --home hospital-a"
     )]
     Policy(policy::Policy),
+    /// Say what may become known about people, and what of that is spent
+    #[command(
+        subcommand,
+        after_help = "Example:
+  cloister budget show --home hospital-a"
+    )]
+    Budget(budget::Budget),
     /// Keep the certificates that SEV-SNP reports are verified with
     #[command(
         subcommand,
@@ -187,6 +195,7 @@ impl Command {
             Self::Data(command) => command.run(ui),
             Self::Code(command) => command.run(ui),
             Self::Policy(command) => command.run(),
+            Self::Budget(command) => command.run(),
             Self::Collateral(command) => command.run(),
             Self::Run(command) => command.run(ui),
             Self::Follow(command) => command.run(ui),

@@ -76,7 +76,7 @@ fn compile_bombs() {
         component(&honest().replacen("(memory (export", &format!("{functions}(memory (export"), 1))
     };
     let jumps = |depth: usize| {
-        let targets = (0..depth).map(|depth| format!(" {depth}")).collect::<String>();
+        let targets = (0..depth).fold(String::new(), |all, depth| format!("{all} {depth}"));
         let table = format!("(br_table{targets} 0 (local.get 0))");
         format!(
             "(func (param i32) {} {} {})",

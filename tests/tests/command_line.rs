@@ -199,7 +199,10 @@ const WORKING: &[(&str, &str)] = &[
     ("policy explain", "policy explain --home fresh"),
     ("policy sign", "policy sign --home fresh"),
     ("budget show", "budget show --home north"),
-    ("budget plan", "budget plan --home fresh --rounds 10 --epsilon 0.5 --units 200 --svg plan.svg"),
+    (
+        "budget plan",
+        "budget plan --home fresh --rounds 10 --epsilon 0.5 --units 200 --svg plan.svg",
+    ),
     ("budget history", "budget history --home north"),
     ("data mock", "data mock --dataset data/dataset.toml --rows 20 -o fresh.csv"),
     ("data seal", "data seal fresh.csv --dataset data/dataset.toml --home fresh -o fresh.sealed"),

@@ -1,5 +1,6 @@
 //! The program as a person runs it: its output, its errors, its exit codes.
 
+mod budget;
 mod chain;
 mod errors;
 mod evidence;

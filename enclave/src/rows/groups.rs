@@ -19,7 +19,7 @@ impl Units {
             let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = *hasher.finish().as_bytes();
             let number = u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
             // Of 2^64, so that no group is likelier than another by anything that matters.
-            (number % u64::from(groups.max(1))) as usize
+            usize::try_from(number % u64::from(groups.max(1))).unwrap_or(0)
         };
         // Room for each group, exactly, so that rows are never moved.
         let mut sizes = vec![[0_usize; 2]; groups as usize];

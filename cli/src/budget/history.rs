@@ -1,0 +1,187 @@
+//! `cloister budget history`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use cloister_broker::{
+    Ledger, Vault,
+    ledger::{Entry, Event, LedgerError, Reservation},
+};
+use cloister_party::Peers;
+use cloister_privacy::Zcdp;
+use cloister_protocol::{Digest, KeyId, dataset::Population};
+use serde_json::{Value, json};
+
+use super::{Account, at_most, loud};
+use crate::{
+    enrol::fingerprint,
+    error::{Context, Error, Result},
+    ui::{self, Page, Report, printable},
+};
+
+/// Lists the log.
+pub(super) fn history(home: &Path) -> Result<Report> {
+    let account = Account::open(home)?;
+    let log = Log::read(&account.ledger)?;
+    let warnings = account.warnings()?;
+    let delta = account.policy.budget.total.delta;
+    let names = Names {
+        peers: account.owner.home.peers().map_err(Error::failed)?,
+        vault: Vault::new(home),
+    };
+
+    let mut page = loud(&warnings);
+    let mut entries = Vec::new();
+    let mut totals: BTreeMap<&Population, Zcdp> = BTreeMap::new();
+    for (entry, digest) in &log.entries {
+        let mut json = match &entry.event {
+            Event::Policy { version, policy } => {
+                let time = ui::time(entry.time);
+                page = page.title(format!("{time}  policy version {version} ({policy:?})"));
+                json!({ "event": "policy", "version": version, "policy": policy.to_hex() })
+            }
+            Event::Reserved(one) => {
+                let total = totals.entry(&one.population).or_default();
+                *total = total.checked_add(Zcdp::from_pico(one.cost)).doing("the total")?;
+                let line = Line { time: entry.time, one, total: *total, delta };
+                page = page.append(line.page(&names)?);
+                line.json(&names)?
+            }
+        };
+        json["seq"] = json!(entry.seq);
+        json["time"] = json!(ui::time(entry.time));
+        json["digest"] = json!(digest.to_hex());
+        entries.push(json);
+    }
+    let count = log.entries.len();
+    page = match &log.end {
+        Ok(head) => page
+            .blank()
+            .good(format!("{count} entries, and the chain is unbroken"))
+            .row("head", head),
+        Err(why) => page.blank().bad(why),
+    };
+    let json = json!({
+        "home": home,
+        "population": account.population,
+        "policy": account.source_json(),
+        "delta": delta,
+        "entries": entries,
+        "unbroken": log.end.is_ok(),
+        "head": log.end.as_ref().ok().map(Digest::to_hex),
+        "why": log.end.as_ref().err(),
+        "warnings": warnings,
+    });
+    Ok(Report { page, json, holds: log.end.is_ok() })
+}
+
+/// The log as far as it can be believed.
+struct Log {
+    entries: Vec<(Entry, Digest)>,
+    /// Its head, or why it ends where it does.
+    end: std::result::Result<Digest, String>,
+}
+
+impl Log {
+    fn read(ledger: &Ledger) -> Result<Self> {
+        let (last, end) = match ledger.verify_chain() {
+            Ok((last, head)) => (last, Ok(head)),
+            Err(error @ LedgerError::Altered { seq, .. }) => {
+                (seq.saturating_sub(1), Err(error.to_string()))
+            }
+            Err(error) => return Err(Error::failed(error)),
+        };
+        let mut entries = match ledger.history() {
+            Err(LedgerError::Altered { .. }) if end.is_err() => Vec::new(),
+            read => read.map_err(Error::failed)?,
+        };
+        // A broker may have appended since.
+        entries.retain(|(entry, _)| entry.seq <= last);
+        Ok(Self { entries, end })
+    }
+}
+
+/// What is known in the home under a name.
+struct Names {
+    peers: Peers,
+    vault: Vault,
+}
+
+impl Names {
+    fn party(&self, key: &KeyId) -> Option<String> {
+        self.peers.by_id(key).map(|peer| peer.name().to_string())
+    }
+
+    fn dataset(&self, one: &Reservation) -> Option<String> {
+        let (proof, _) = self.vault.proof(&one.dataset).ok()?;
+        Some(proof.header.name)
+    }
+}
+
+/// A reservation, and what was spent with it.
+struct Line<'a> {
+    time: u64,
+    one: &'a Reservation,
+    total: Zcdp,
+    delta: f64,
+}
+
+impl Line<'_> {
+    fn epsilon(&self) -> Result<f64> {
+        self.total.epsilon_upper(self.delta).doing("the total")
+    }
+
+    fn page(&self, names: &Names) -> Result<Page> {
+        let Self { time, one, total, delta } = self;
+        let orchestrator = fingerprint(&one.orchestrator);
+        let orchestrator = match names.party(&one.orchestrator) {
+            Some(name) => format!("{name} ({orchestrator})"),
+            None => orchestrator,
+        };
+        let dataset = one.dataset.digest().short();
+        let dataset = match names.dataset(one) {
+            Some(name) => format!("{} ({dataset})", printable(&name)),
+            None => dataset,
+        };
+        let epsilon = at_most(self.epsilon()?);
+        Ok(Page::new()
+            .title(format!("{}  job {}", ui::time(*time), one.job.digest().short()))
+            .row("purpose", printable(&one.purpose))
+            .row("orchestrator", orchestrator)
+            .row("code", one.code.digest().short())
+            .row("dataset", dataset)
+            .row("cost", format!("rho {}", Zcdp::from_pico(one.cost)))
+            .row("spent by then", format!("rho {total}, epsilon {epsilon} at delta {delta:e}")))
+    }
+
+    fn json(&self, names: &Names) -> Result<Value> {
+        let Reservation {
+            grant,
+            transcript,
+            job,
+            purpose,
+            orchestrator,
+            code,
+            dataset,
+            population,
+            policy,
+            cost,
+        } = self.one;
+        Ok(json!({
+            "event": "reserved",
+            "grant": hex::encode(**grant),
+            "transcript": transcript.to_string(),
+            "job": job.to_string(),
+            "purpose": purpose,
+            "orchestrator": orchestrator.to_string(),
+            "orchestrator_name": names.party(orchestrator),
+            "code": code.to_string(),
+            "dataset": dataset.to_string(),
+            "dataset_name": names.dataset(self.one),
+            "population": population,
+            "policy": policy.to_hex(),
+            "pico_rho": cost,
+            "spent_pico_rho": self.total.as_pico(),
+            "spent_epsilon": self.epsilon()?,
+        }))
+    }
+}

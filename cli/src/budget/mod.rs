@@ -1,0 +1,252 @@
+//! `cloister budget`: what may become known about people, what has, and what is left.
+//!
+//! These commands only read the policy and the ledger, also while a broker holds it open.
+//! Amounts are added in rho, as the ledger adds them. An epsilon is made of a sum and never
+//! added to another, and is rounded so that nobody is promised more than there is.
+
+mod history;
+mod noise;
+mod plan;
+mod plot;
+mod show;
+mod svg;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use cloister_broker::{
+    Ledger, Vault,
+    ledger::Event,
+    policy::{self as rules, Amount},
+    vault::VaultError,
+};
+use cloister_privacy::Zcdp;
+use cloister_protocol::{Digest, dataset::Population};
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Context, Error, Result},
+    files,
+    home::OwnerHome,
+    ui::{Page, Report},
+};
+
+/// Commands about what is spent and left.
+#[derive(Debug, Subcommand)]
+pub enum Budget {
+    /// Say what is spent, what is left, and what that buys
+    ///
+    /// The total and the limit of one job are those of the signed policy, or of policy.toml
+    /// as long as none is signed. What is spent is the sum over the ledger, whose chain is
+    /// verified first.
+    #[command(after_help = "Example:
+  cloister budget show --home hospital-a")]
+    Show(OfHome),
+    Plan(plan::Plan),
+    /// List what was ever reserved, oldest first, and say whether the log is unbroken
+    #[command(after_help = "Examples:
+  cloister budget history --home hospital-a
+  cloister budget history --home hospital-a --json")]
+    History(OfHome),
+}
+
+/// Whose budget.
+#[derive(Args, Debug)]
+pub struct OfHome {
+    /// The owner's home
+    #[arg(long, value_name = "DIR")]
+    home: PathBuf,
+}
+
+impl Budget {
+    /// Runs the command.
+    pub fn run(&self) -> Result<Report> {
+        match self {
+            Self::Show(of) => show::show(&of.home),
+            Self::Plan(plan) => plan.run(),
+            Self::History(of) => history::history(&of.home),
+        }
+    }
+}
+
+/// What the policy of a home allows, and the ledger of what was spent.
+struct Account {
+    owner: OwnerHome,
+    population: Population,
+    policy: rules::Policy,
+    signed: bool,
+    ledger: Ledger,
+}
+
+/// What is spent and left, at one moment of the ledger.
+struct Balance {
+    spent: Zcdp,
+    left: Zcdp,
+    /// Entries of the log.
+    entries: u64,
+    /// The digest of the last one.
+    head: Digest,
+}
+
+impl Account {
+    /// Opens the account of an owner's home.
+    fn open(path: &Path) -> Result<Self> {
+        let owner = OwnerHome::open(path)?;
+        let population = owner.population()?;
+        let vault = Vault::new(path);
+        let (policy, signed) = match vault.policy(owner.home.id()) {
+            Ok(policy) => (policy.value, true),
+            Err(VaultError::NoPolicy(_)) => {
+                let draft = owner.home.file("policy.toml");
+                let text = files::read_text(&draft)?;
+                (rules::Policy::from_toml(&text).with_path(&draft)?, false)
+            }
+            Err(error) => return Err(Error::failed(error)),
+        };
+        if policy.population != population {
+            return Err(Error::failed(format!(
+                "{}: its policy is about {:?}, and this home about {population:?}: write and \
+                 sign one about {population:?}",
+                path.display(),
+                policy.population
+            )));
+        }
+        let ledger = Ledger::open(&vault.ledger(), *owner.home.id()).map_err(Error::failed)?;
+        Ok(Self { owner, population, policy, signed, ledger })
+    }
+
+    /// Verifies the log, and adds up what was spent on the home's population.
+    fn balance(&self) -> Result<Balance> {
+        let (entries, head) = self.ledger.verify_chain().map_err(Error::failed)?;
+        let mut spent = Zcdp::ZERO;
+        for (entry, _) in self.ledger.history().map_err(Error::failed)? {
+            // A broker may have appended since.
+            if let Event::Reserved(one) = entry.event
+                && entry.seq <= entries
+                && one.population == self.population
+            {
+                spent = spent.checked_add(Zcdp::from_pico(one.cost)).doing("what was spent")?;
+            }
+        }
+        let left = self.policy.budget.total.rho.checked_sub(spent).unwrap_or(Zcdp::ZERO);
+        Ok(Balance { spent, left, entries, head })
+    }
+
+    /// Where the numbers come from, in words.
+    fn source(&self) -> String {
+        let version = self.policy.version;
+        if self.signed {
+            format!("version {version} of the policy")
+        } else {
+            format!("policy.toml, version {version}, not signed")
+        }
+    }
+
+    /// The same for machines.
+    fn source_json(&self) -> Value {
+        json!({ "version": self.policy.version, "signed": self.signed })
+    }
+
+    /// What must not be overlooked about the policy.
+    fn warnings(&self) -> Result<Vec<String>> {
+        let mut warnings = Vec::new();
+        if !self.signed {
+            warnings.push("Nothing is granted before `cloister policy sign`.".to_owned());
+        }
+        let newest = self.ledger.newest_policy().map_err(Error::failed)?;
+        if let Some((newest, _)) = newest.filter(|(newest, _)| *newest > self.policy.version) {
+            warnings.push(format!(
+                "Version {newest} of the policy was in force: nothing is granted under an older \
+                 one. Count `version` up and sign again."
+            ));
+        }
+        Ok(warnings)
+    }
+}
+
+impl Balance {
+    /// What one job can cost at most.
+    fn for_one_job(&self, per_job: &Amount) -> Zcdp {
+        self.left.min(per_job.rho)
+    }
+}
+
+/// The epsilon of what is left of a limit; of the whole of it, what the policy says.
+fn epsilon_left(rho: Zcdp, limit: &Amount) -> Result<f64> {
+    if rho == limit.rho {
+        return Ok(limit.epsilon);
+    }
+    rho.epsilon_upper(limit.delta).doing("what is left")
+}
+
+/// Whether this is less than anybody can ask for. A job costs a little less than its limit,
+/// so that of a budget that is spent something like that remains.
+fn is_next_to_nothing(rho: Zcdp, delta: f64) -> bool {
+    rho.epsilon_upper(delta).is_ok_and(|epsilon| epsilon < 1e-4)
+}
+
+/// What is said then.
+const NOTHING_LEFT: &str = "Nothing is left: the broker grants nothing more on these people.";
+
+/// The warnings, line by line.
+fn loud(warnings: &[String]) -> Page {
+    warnings.iter().fold(Page::new(), Page::loud)
+}
+
+/// An amount for machines, exactly.
+fn amount(rho: Zcdp, epsilon: f64, delta: f64) -> Value {
+    json!({ "pico_rho": rho.as_pico(), "epsilon": epsilon, "delta": delta })
+}
+
+/// An epsilon that at most becomes known: rounded up.
+fn at_most(epsilon: f64) -> String {
+    up(epsilon, 4)
+}
+
+/// An epsilon that can still be asked for: rounded down.
+fn at_least(epsilon: f64) -> String {
+    format!("{:.4}", (epsilon * 1e4).floor() / 1e4)
+}
+
+/// A number rounded up to so many decimals.
+fn up(number: f64, decimals: u8) -> String {
+    let scale = 10_f64.powi(decimals.into());
+    format!("{:.*}", usize::from(decimals), (number * scale).ceil() / scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epsilons_are_rounded_away_from_a_promise() {
+        assert_eq!((at_most(1.0), at_least(1.0)), ("1.0000".into(), "1.0000".into()));
+        assert_eq!((at_most(0.123_41), at_least(0.123_49)), ("0.1235".into(), "0.1234".into()));
+        assert_eq!((at_most(1e-9), at_least(1e-9)), ("0.0001".into(), "0.0000".into()));
+    }
+
+    #[test]
+    fn what_remains_of_a_spent_budget_is_nothing() {
+        for (pico, nothing) in [(0, true), (640, true), (1_000_000, false)] {
+            assert_eq!(is_next_to_nothing(Zcdp::from_pico(pico), 1e-5), nothing, "{pico}");
+        }
+    }
+
+    #[test]
+    fn a_whole_limit_is_as_the_policy_says_it() {
+        let limit = Amount::new(1.0, 1e-5).unwrap();
+        assert_eq!(at_least(epsilon_left(limit.rho, &limit).unwrap()), "1.0000");
+        let less = Zcdp::from_pico(limit.rho.as_pico() - 1);
+        assert_eq!(at_least(epsilon_left(less, &limit).unwrap()), "0.9999");
+    }
+
+    /// What is said to be left can be asked for.
+    #[test]
+    fn a_job_that_asks_for_what_is_left_fits() {
+        for pico in [1_000_000, 30_556_595_197, 74_000_000_123] {
+            let left = Zcdp::from_pico(pico);
+            let asked = at_least(left.epsilon_upper(1e-5).unwrap()).parse().unwrap();
+            assert!(Zcdp::budget_for(asked, 1e-5).unwrap() <= left, "{pico}");
+        }
+    }
+}
