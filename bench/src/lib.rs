@@ -1,12 +1,19 @@
 //! What `cargo xtask bench attestation` measures of ours, and how it is shown; and how
-//! `cargo xtask bench compute` shows what it measured ([`throughput`]).
+//! `cargo xtask bench compute` and `privacy` measure (`measure`, `python`, `process`) and show
+//! it ([`throughput`]).
 //!
 //! To add a measurement, add a [`Row`] to a group: those of ours in [`ours`], those of other
 //! people's crates in the binary's `peers.rs`. Ratios are of a group's first row to each other.
 
 pub mod bare;
 pub mod evidence;
+#[cfg(feature = "measure")]
+pub mod measure;
 pub mod ours;
+#[cfg(feature = "measure")]
+pub mod process;
+#[cfg(feature = "measure")]
+pub mod python;
 pub mod table;
 pub mod throughput;
 

@@ -1,4 +1,4 @@
-//! What `cargo xtask bench compute` measured, for people and for machines.
+//! What `cargo xtask bench compute` or `privacy` measured, for people and for machines.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub struct Measured {
     pub what: String,
     /// Threads that compute, or worker processes.
     pub threads: usize,
-    /// Units (or rows, in the table of group mode) in one run.
+    /// Units, or what else its table counts, in one run.
     pub units: usize,
     /// Units a second: the median.
     pub per_second: f64,
@@ -74,7 +74,7 @@ pub struct Table {
     pub work: String,
     /// A name for machines.
     pub id: &'static str,
-    /// What is counted: `units`, or `rows`.
+    /// What is counted: `units` or `rows`, `samples` or `parameters`.
     pub counted: &'static str,
     /// In the order of the group.
     pub rows: Vec<Measured>,

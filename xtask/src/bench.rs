@@ -19,6 +19,14 @@ pub enum Bench {
         #[arg(long, default_value_t = 20)]
         splits: u64,
     },
+    /// What the trainers come to at each epsilon, over random splits, as a table and a plot
+    ///
+    /// Example: cargo xtask bench trainers --seeds 20
+    Trainers {
+        /// How many splits, each with noise of its own
+        #[arg(long, default_value_t = 20)]
+        seeds: u8,
+    },
     /// Our verifier beside others: time and allocations for one piece of evidence
     ///
     /// Example: cargo xtask bench attestation
@@ -31,6 +39,14 @@ pub enum Bench {
         #[arg(long, default_value_t = 15)]
         runs: usize,
     },
+    /// Noise beside another library's, and the gate beside a plain sum
+    ///
+    /// Example: cargo xtask bench privacy --runs 15
+    Privacy {
+        /// How often each row is timed
+        #[arg(long, default_value_t = 15)]
+        runs: usize,
+    },
 }
 
 impl Bench {
@@ -38,8 +54,10 @@ impl Bench {
     pub fn run(self) -> Result<()> {
         match self {
             Self::Utility { splits } => utility(splits),
+            Self::Trainers { seeds } => trainers(seeds),
             Self::Attestation => attestation(),
             Self::Compute { runs } => compute(runs),
+            Self::Privacy { runs } => privacy(runs),
         }
     }
 }
@@ -60,6 +78,23 @@ fn utility(splits: u64) -> Result<()> {
     command::run(Command::new(demo::program("utility")).arg(&folder).arg(&component).arg(report))
 }
 
+/// Runs a test of the trainers that is left out otherwise: it has their jobs and tables.
+fn trainers(seeds: u8) -> Result<()> {
+    ensure!((1..=200).contains(&seeds), "--seeds {seeds}: ask for 1 to 200");
+    println!("guests are compiled by {}", guest::ensure()?.describe());
+    let report = crate::target_dir().join("bench/trainers.json");
+    crate::make_parent(&report)?;
+    command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
+    let mut test = command::cargo();
+    test.args(["test", "--workspace", "--test", "trainers", "--"]);
+    test.args(["by_epsilon", "--ignored", "--nocapture"]);
+    test.env("CLOISTER_GUEST_TARGET", crate::guests_dir());
+    test.env("CLOISTER_UTILITY", &report).env("CLOISTER_SEEDS", seeds.to_string());
+    command::run(&mut test)?;
+    println!("written to {0}, and a plot beside it", report.display());
+    Ok(())
+}
+
 /// Builds the bench with its peers, which nothing else builds, and runs it.
 fn attestation() -> Result<()> {
     let report = crate::target_dir().join("bench/attestation.json");
@@ -71,21 +106,43 @@ fn attestation() -> Result<()> {
     command::run(&mut bench)
 }
 
-/// Builds the bench with its peers, Python's in an environment of their own, and runs it.
+/// Builds the bench of training and runs it.
 fn compute(runs: usize) -> Result<()> {
     println!("guests are compiled by {}", guest::ensure()?.describe());
-    let report = crate::target_dir().join("bench/compute.json");
+    let guests = crate::guests_dir();
+    beside_python("compute", "python", "requirements.txt", |bench| {
+        bench.arg(guests).arg(runs.to_string());
+    })
+}
+
+/// Builds the bench of noise and gate and runs it.
+fn privacy(runs: usize) -> Result<()> {
+    beside_python("privacy", "opendp", "requirements-opendp.txt", |bench| {
+        bench.arg(runs.to_string());
+    })
+}
+
+/// Builds a bench with its peers, Python's in an environment of their own, and runs it: with the
+/// report's place, `arguments`, and the Python or why there is none.
+fn beside_python(
+    name: &str,
+    environment: &str,
+    requirements: &str,
+    arguments: impl FnOnce(&mut Command),
+) -> Result<()> {
+    let report = crate::target_dir().join("bench").join(name).with_extension("json");
     crate::make_parent(&report)?;
-    let requirements = crate::root().join("bench/python/requirements.txt");
-    let python = python::ensure(&crate::target_dir().join("bench/python"), &requirements);
+    let requirements = crate::root().join("bench/python").join(requirements);
+    let folder = crate::target_dir().join("bench").join(environment);
+    let python = python::ensure(&folder, &requirements);
     let mut bench = command::cargo();
     bench.args(["run", "--profile", "bench", "--package", "cloister-bench"]);
-    bench.args(["--features", "compute", "--bin", "bench-compute", "--"]);
-    bench.arg(report).arg(crate::guests_dir()).arg(runs.to_string());
+    bench.args(["--features", name, "--bin", &format!("bench-{name}"), "--"]).arg(report);
+    arguments(&mut bench);
     match python {
         Ok(python) => bench.arg("python").arg(python),
         Err(reason) => {
-            eprintln!("SKIPPED: JAX and numpy, for Python cannot be set up: {reason:#}");
+            eprintln!("SKIPPED: peers in Python, which cannot be set up: {reason:#}");
             bench.arg("without").arg(format!("{reason:#}"))
         }
     };

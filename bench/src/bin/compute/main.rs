@@ -3,25 +3,23 @@
 //! Every row is the same work on the same rows, and its sum is compared with ours before
 //! anything is timed. Rows take turns; a rate is that of the median run.
 
-mod measure;
 mod memory;
 mod native;
 mod ours;
 mod problem;
-mod python;
 mod tables;
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
+use cloister_bench::measure::Cores;
+use cloister_bench::python::Python;
 use cloister_bench::throughput::{Aim, Table};
-use measure::Cores;
 use memory::Memory;
 use problem::{LOGISTIC, PERCEPTRON, Shape};
-use python::Python;
 use serde::Serialize;
 use tables::Bench;
 
@@ -46,12 +44,8 @@ fn main() -> Result<ExitCode> {
             println!("{}", serde_json::to_string(&found)?);
         }
         [report, guests, runs, how, python] => {
-            let python = match how {
-                "python" => Ok(Python(PathBuf::from(python))),
-                _ => Err(python.to_owned()),
-            };
             let runs = runs.parse().context(USAGE)?;
-            bench(Path::new(report), Path::new(guests), runs, python)?;
+            bench(Path::new(report), Path::new(guests), runs, Python::given(how, python))?;
         }
         _ => bail!(USAGE),
     }
@@ -103,17 +97,4 @@ fn memory(bench: &Bench<'_>) -> Result<(Vec<Memory>, Vec<Aim>)> {
     all.1.iter().for_each(|aim| println!("aim: {aim}"));
     println!();
     Ok(all)
-}
-
-/// That two sums are the same but for so much of their length.
-fn close(found: &[f64], expected: &[f64], tolerance: f64) -> Result<()> {
-    let length = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
-    let apart = length(&mut found.iter().zip(expected).map(|(x, y)| x - y));
-    let whole = length(&mut expected.iter().copied());
-    ensure!(found.len() == expected.len(), "{} numbers, not {}", found.len(), expected.len());
-    ensure!(
-        whole > 0.0 && apart <= tolerance * whole,
-        "sums of length {whole} that are {apart} apart"
-    );
-    Ok(())
 }

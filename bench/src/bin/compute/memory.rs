@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use cloister_bench::process::{largest, share};
 use serde::{Deserialize, Serialize};
 
 use crate::ours;
@@ -77,7 +78,7 @@ pub fn main(shape: Shape, units: usize, workers: usize, guests: &Path) -> Result
             ensure!(children()?.len() == workers, "workers that the kernel does not list");
             let sizes: Vec<_> =
                 pool.worker_ids().into_iter().map(largest).collect::<Result<_>>()?;
-            let worker = sizes.into_iter().fold(0.0, f64::max);
+            let worker = sizes.into_iter().max().unwrap_or(0) as f64 / MIB;
             let data = data as f64 / MIB;
             Ok(Memory { workers, units, data, before, loading, rounds, worker })
         })();
@@ -135,23 +136,4 @@ fn children() -> Result<Vec<String>> {
         }
     }
     Ok(children)
-}
-
-/// The proportional share of a process, in bytes.
-fn share(process: &str) -> Result<u64> {
-    field(&format!("/proc/{process}/smaps_rollup"), "Pss:")
-}
-
-/// The most memory that a process has had, in MiB.
-fn largest(process: u32) -> Result<f64> {
-    Ok(field(&format!("/proc/{process}/status"), "VmHWM:")? as f64 / MIB)
-}
-
-/// A field of a file of the kernel's that is in kilobytes, in bytes.
-fn field(file: &str, name: &str) -> Result<u64> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let line = line.with_context(|| format!("{file} has no {name}"))?;
-    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kilobytes << 10)
 }

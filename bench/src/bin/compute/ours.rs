@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use cloister_bench::measure::{Cores, Row, timed};
 use cloister_privacy::{DiscreteGaussian, IntegerSum};
 use cloister_sandbox::package::{componentize, toolchain::build_guest};
 use cloister_sandbox::{Compiled, Limits, Pool, Settings, compile};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::measure::{Cores, Row, timed};
 use crate::problem::{Problem, Shape};
 
 /// The argument that makes this program a worker.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::measure::{Cores, Took};
@@ -21,7 +21,7 @@ pub struct Peer {
     answers: BufReader<ChildStdout>,
     /// What it is.
     pub about: String,
-    /// The sum that it computed.
+    /// The sum that it computed, or its samples.
     pub sum: Vec<f32>,
 }
 
@@ -37,8 +37,25 @@ struct Seconds {
 }
 
 impl Python {
+    /// From a program's last two arguments: `python` and a path, or a word and the reason why
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// That reason.
+    pub fn given(how: &str, which: &str) -> Result<Self, String> {
+        match how {
+            "python" => Ok(Self(which.into())),
+            _ => Err(which.to_owned()),
+        }
+    }
+
     /// Starts a script with so many threads, and waits until it is warm. `arguments` begin with
     /// its name; before the others it gets `folder`, and after them a file for its sum.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start, or ends before it is warm.
     pub fn start(
         &self,
         arguments: &[&str],
@@ -78,6 +95,10 @@ impl Python {
 
 impl Peer {
     /// Computes once.
+    ///
+    /// # Errors
+    ///
+    /// If the process ended, or answers with anything but times.
     pub fn run(&mut self) -> Result<Took> {
         let requests = self.requests.as_mut().context("its input is closed")?;
         requests.write_all(b"run\n")?;
@@ -93,14 +114,6 @@ impl Peer {
             bail!("Python ended without an answer");
         }
         serde_json::from_str(&line).with_context(|| format!("Python said {line:?}"))
-    }
-
-    /// That its sum is about the one on the grid: truncation takes a step at most from each
-    /// number of each unit.
-    pub fn check(&self, grid_sum: &[f64]) -> Result<()> {
-        ensure!(self.sum.len() == grid_sum.len(), "a sum of {} numbers", self.sum.len());
-        let sum: Vec<_> = self.sum.iter().copied().map(f64::from).collect();
-        crate::close(&sum, grid_sum, 0.05)
     }
 }
 
