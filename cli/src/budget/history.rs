@@ -1,6 +1,9 @@
 //! `cloister budget history`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use cloister_broker::{
     Ledger, Vault,
@@ -11,7 +14,7 @@ use cloister_privacy::Zcdp;
 use cloister_protocol::{Digest, KeyId, dataset::Population};
 use serde_json::{Value, json};
 
-use super::{Account, at_most, loud};
+use super::{Account, at_most, loud, receipts::Against};
 use crate::{
     enrol::fingerprint,
     error::{Context, Error, Result},
@@ -19,7 +22,7 @@ use crate::{
 };
 
 /// Lists the log.
-pub(super) fn history(home: &Path) -> Result<Report> {
+pub(super) fn history(home: &Path, results: &[PathBuf]) -> Result<Report> {
     let account = Account::open(home)?;
     let log = Log::read(&account.ledger)?;
     let warnings = account.warnings()?;
@@ -60,6 +63,13 @@ pub(super) fn history(home: &Path) -> Result<Report> {
             .row("head", head),
         Err(why) => page.blank().bad(why),
     };
+    let against = (!results.is_empty())
+        .then(|| Against::check(&log.entries, account.owner.home.id(), results))
+        .transpose()?;
+    if let Some(against) = &against {
+        page = page.append(against.page());
+    }
+    let holds = log.end.is_ok() && against.as_ref().is_none_or(Against::holds);
     let json = json!({
         "home": home,
         "population": account.population,
@@ -69,9 +79,10 @@ pub(super) fn history(home: &Path) -> Result<Report> {
         "unbroken": log.end.is_ok(),
         "head": log.end.as_ref().ok().map(Digest::to_hex),
         "why": log.end.as_ref().err(),
+        "against": against.as_ref().map(Against::json),
         "warnings": warnings,
     });
-    Ok(Report { page, json, holds: log.end.is_ok() })
+    Ok(Report { page, json, holds })
 }
 
 /// The log as far as it can be believed.

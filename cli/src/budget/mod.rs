@@ -8,6 +8,7 @@ mod history;
 mod noise;
 mod plan;
 mod plot;
+mod receipts;
 mod show;
 mod svg;
 
@@ -44,10 +45,13 @@ pub enum Budget {
     Show(OfHome),
     Plan(plan::Plan),
     /// List what was ever reserved, oldest first, and say whether the log is unbroken
+    ///
+    /// With --results, also whether each grant that those releases carry is in it: a ledger
+    /// that was put back from an old copy does not know the newest.
     #[command(after_help = "Examples:
   cloister budget history --home hospital-a
-  cloister budget history --home hospital-a --json")]
-    History(OfHome),
+  cloister budget history --home hospital-a --results results --json")]
+    History(History),
 }
 
 /// Whose budget.
@@ -58,13 +62,23 @@ pub struct OfHome {
     home: PathBuf,
 }
 
+/// Whose history, and what to hold it against.
+#[derive(Args, Debug)]
+pub struct History {
+    #[command(flatten)]
+    of: OfHome,
+    /// Receipts of releases, or folders of them
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    results: Vec<PathBuf>,
+}
+
 impl Budget {
     /// Runs the command.
     pub fn run(&self) -> Result<Report> {
         match self {
             Self::Show(of) => show::show(&of.home),
             Self::Plan(plan) => plan.run(),
-            Self::History(of) => history::history(&of.home),
+            Self::History(history) => history::history(&history.of.home, &history.results),
         }
     }
 }

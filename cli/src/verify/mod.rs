@@ -86,6 +86,13 @@ enum Evidence {
     Snp(snp::Snp),
 }
 
+/// Releases among files and folders, each checked by itself, without its evidence; and those
+/// that do not hold together.
+pub fn releases(files: &[PathBuf]) -> Result<(Vec<Released>, Vec<Damaged>)> {
+    let (groups, damaged) = read::by_transcript(read::given(files)?.receipts);
+    Ok((groups.into_iter().flatten().collect(), damaged))
+}
+
 /// What was found out about everything that was given.
 pub struct Findings {
     /// One for each transcript.

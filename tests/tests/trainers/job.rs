@@ -39,6 +39,9 @@ pub struct Example {
     /// The noise in steps, where a test wants less than `epsilon` does.
     #[serde(skip)]
     pub sigma: Option<u64>,
+    /// Which noise.
+    #[serde(skip)]
+    pub noise: u8,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -104,7 +107,7 @@ impl Example {
         let public = public.map(|rows| Units::from_rows(vec![rows]));
         let plan = Plan::new(&job, shape.clone(), first, public)?;
         let mut outputs: Vec<Output> = Vec::new();
-        let mut rng = ChaCha20Rng::from_seed([7; 32]);
+        let mut rng = ChaCha20Rng::from_seed([7 + self.noise; 32]);
         let done = run(&plan, Units::from_rows(units), &mut pools, &mut rng, &mut outputs);
         ensure!(done.is_continue(), "the job ended early");
         let last = outputs.last().context("no release")?;

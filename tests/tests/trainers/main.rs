@@ -13,6 +13,7 @@ mod learning;
 mod published;
 mod recorded;
 mod table;
+mod utility;
 
 use std::{
     env,

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use cloister_enclave::rows::{Range, Shape};
 use cloister_protocol::dataset::{Column, Role};
 use cloister_sandbox::UnitRows;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 use serde::Deserialize;
 
 use crate::root;
@@ -84,6 +86,17 @@ impl Table {
         }
         ensure!(units.len() == 5000, "{} images", units.len());
         Ok(Some(Self { shape, units }))
+    }
+
+    /// A random fifth of the rows for a test, and the others.
+    pub fn split_by(&self, seed: u64) -> (Vec<UnitRows>, Vec<UnitRows>) {
+        let mut random = ChaCha20Rng::seed_from_u64(seed);
+        let mut keyed: Vec<_> =
+            self.units.iter().map(|unit| (random.next_u64(), unit.clone())).collect();
+        keyed.sort_by_key(|(key, _)| *key);
+        let mut units: Vec<_> = keyed.into_iter().map(|(_, unit)| unit).collect();
+        let training = units.split_off(units.len() / 5);
+        (units, training)
     }
 
     /// Every fifth row for a test, the first among them, and the others.

@@ -1,0 +1,118 @@
+//! The log held against receipts: each grant that a release carries has to be in it.
+//!
+//! A ledger that was put back from an old copy is complete in itself; what gives it away is
+//! a release whose grant it does not know.
+
+use std::path::{Path, PathBuf};
+
+use cloister_broker::ledger::{Entry, Event};
+use cloister_protocol::{Digest, KeyId};
+use serde_json::{Value, json};
+
+use crate::{error::Result, ui::Page, verify};
+
+/// What receipts say about a log.
+pub(super) struct Against {
+    /// Receipts that were read.
+    receipts: usize,
+    /// Reservations, by their number in the log, with the releases that carry their grant.
+    seen: Vec<(u64, usize)>,
+    /// Reservations of which no receipt was given.
+    unseen: Vec<u64>,
+    /// What does not fit, in sentences.
+    gaps: Vec<String>,
+}
+
+impl Against {
+    /// Reads receipts, each checked by itself but for the evidence, and looks for the owner's
+    /// grants in the log.
+    pub(super) fn check(
+        entries: &[(Entry, Digest)],
+        owner: &KeyId,
+        results: &[PathBuf],
+    ) -> Result<Self> {
+        let (releases, damaged) = verify::releases(results)?;
+        let mut gaps: Vec<_> =
+            damaged.iter().map(|one| format!("{}: {}", one.path.display(), one.why)).collect();
+        let mut seen = std::collections::BTreeMap::<u64, usize>::new();
+        for one in &releases {
+            let grants = one.checked.datasets.iter().zip(&one.checked.grants);
+            for (_, grant) in grants.filter(|((header, _), _)| header.owner == *owner) {
+                let grant = &grant.value;
+                let entry = entries.iter().find(|(_, digest)| *digest == grant.ledger_head);
+                let Some((entry, _)) = entry else {
+                    gaps.push(missing(&one.path, &grant.ledger_head));
+                    continue;
+                };
+                let fits = matches!(&entry.event, Event::Reserved(reserved)
+                    if reserved.transcript == grant.transcript
+                        && reserved.dataset == grant.dataset
+                        && reserved.job == one.checked.job.id
+                        && reserved.policy == grant.policy
+                        && reserved.cost == grant.cost);
+                if fits {
+                    *seen.entry(entry.seq).or_default() += 1;
+                } else {
+                    gaps.push(format!(
+                        "{}: entry {} of the log is not the reservation of its grant",
+                        one.path.display(),
+                        entry.seq
+                    ));
+                }
+            }
+        }
+        let reserved =
+            entries.iter().filter(|(entry, _)| matches!(entry.event, Event::Reserved(_)));
+        let unseen = reserved.map(|(entry, _)| entry.seq).filter(|seq| !seen.contains_key(seq));
+        let unseen = unseen.collect();
+        Ok(Self { receipts: releases.len(), seen: seen.into_iter().collect(), unseen, gaps })
+    }
+
+    /// Whether nothing is missing from the log.
+    pub(super) fn holds(&self) -> bool {
+        self.gaps.is_empty()
+    }
+
+    pub(super) fn page(&self) -> Page {
+        let Self { receipts, seen, unseen, gaps } = self;
+        let numbers = |seqs: &[u64]| {
+            let words: Vec<_> = seqs.iter().map(ToString::to_string).collect();
+            words.join(", ")
+        };
+        let with: Vec<u64> = seen.iter().map(|(seq, _)| *seq).collect();
+        let mut page = Page::new().blank();
+        if gaps.is_empty() {
+            page = page.good(format!("{receipts} receipts, and each grant in them is in the log"));
+        }
+        for gap in gaps {
+            page = page.bad(gap);
+        }
+        if !with.is_empty() {
+            page = page.row("with a release", format!("entries {}", numbers(&with)));
+        }
+        if !unseen.is_empty() {
+            let why = "nothing left, or its receipts were not given";
+            page = page.row("without one", format!("entries {}: {why}", numbers(unseen)));
+        }
+        page
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let seen =
+            self.seen.iter().map(|(seq, releases)| json!({ "seq": seq, "releases": releases }));
+        json!({
+            "receipts": self.receipts,
+            "reservations": seen.collect::<Vec<_>>(),
+            "without_release": self.unseen,
+            "gaps": self.gaps,
+        })
+    }
+}
+
+fn missing(receipt: &Path, head: &Digest) -> String {
+    format!(
+        "{}: its grant is entry {head:?}, which is not in the log: the ledger is older than this \
+         release. Grant nothing; put back a copy that has it",
+        receipt.display()
+    )
+}
