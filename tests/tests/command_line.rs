@@ -198,6 +198,10 @@ const WORKING: &[(&str, &str)] = &[
     ("policy check", "policy check --home fresh"),
     ("policy explain", "policy explain --home fresh"),
     ("policy sign", "policy sign --home fresh"),
+    (
+        "policy assess",
+        "policy assess --home north --results results --code linear@1.code -o assessment.md",
+    ),
     ("budget show", "budget show --home north"),
     (
         "budget plan",
@@ -261,6 +265,7 @@ const FAILING: &[(&str, &str, &str)] = &[
     ("policy check", "policy check --home lab", "lab"),
     ("policy explain", "policy explain --home nowhere", "nowhere"),
     ("policy sign", "policy sign --home nowhere", "nowhere"),
+    ("policy assess", "policy assess --home lab", "lab"),
     ("budget show", "budget show --home lab", "lab"),
     ("budget plan", "budget plan --home north --svg junk", "junk is there already"),
     ("budget history", "budget history --home nowhere", "nowhere is not a party's home"),

@@ -1,5 +1,6 @@
 //! `cloister policy`: what an owner allows.
 
+mod assess;
 mod edit;
 mod sign;
 mod trust;
@@ -52,6 +53,7 @@ pub enum Policy {
     #[command(after_help = "Example:
   cloister policy allow-orchestrator lab/enrolment.cloister --home hospital-a")]
     AllowOrchestrator(Allow),
+    Assess(assess::Assess),
 }
 
 /// Whose policy.
@@ -103,6 +105,7 @@ impl Policy {
             }
             Self::AllowOwner(allow) => allow.run(Role::Owner, List::Owners),
             Self::AllowOrchestrator(allow) => allow.run(Role::Orchestrator, List::Orchestrators),
+            Self::Assess(assess) => assess.run(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The enrolments of those whose releases these have to be.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct Identities {
     /// An owner whose data it may be, with its broker (repeatable)
     #[arg(long, value_name = "ENROLMENT")]

@@ -146,18 +146,31 @@ impl Verify {
         if !(self.delta > 0.0 && self.delta < 1.0) {
             return Err(Error::usage("--delta is a number between 0 and 1, such as 1e-5"));
         }
-        let pins = self.identities.pins()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let given = read::given(&self.files)?;
-        let (groups, damaged) = read::by_transcript(given.receipts);
-        let mut outcomes: Vec<_> =
-            groups.into_iter().map(|releases| judge(releases, &measurements, &pins, now)).collect();
-        let mut unchecked = Vec::new();
-        for folder in &given.folders {
-            unchecked.extend(folder::check(folder, &mut outcomes)?);
-        }
-        page::report(&Findings { outcomes, damaged, unchecked, pins, delta: self.delta })
+        report(&self.files, &measurements, self.identities.pins()?, self.delta)
     }
+}
+
+/// Checks releases under these measurements, whosever they are.
+pub fn anybodys(files: &[PathBuf], measurements: &Measurements, delta: f64) -> Result<Report> {
+    report(files, measurements, Identities::default().pins()?, delta)
+}
+
+fn report(
+    files: &[PathBuf],
+    measurements: &Measurements,
+    pins: Pins,
+    delta: f64,
+) -> Result<Report> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let given = read::given(files)?;
+    let (groups, damaged) = read::by_transcript(given.receipts);
+    let mut outcomes: Vec<_> =
+        groups.into_iter().map(|releases| judge(releases, measurements, &pins, now)).collect();
+    let mut unchecked = Vec::new();
+    for folder in &given.folders {
+        unchecked.extend(folder::check(folder, &mut outcomes)?);
+    }
+    page::report(&Findings { outcomes, damaged, unchecked, pins, delta })
 }
 
 /// Everything about the releases of one transcript; each has been checked by itself. `now`

@@ -1,5 +1,6 @@
 //! The program as a person runs it: its output, its errors, its exit codes.
 
+mod assess;
 mod budget;
 mod chain;
 mod errors;
