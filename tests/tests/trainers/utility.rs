@@ -44,8 +44,8 @@ struct Found {
     values: Vec<f64>,
 }
 
-/// Takes a quarter of an hour, so it is run by name: with CLOISTER_UTILITY, where the report
-/// and the plot go, and CLOISTER_SEEDS, how many splits.
+/// Takes a quarter of an hour, so it is run by name: with `CLOISTER_UTILITY`, where the report
+/// and the plot go, and `CLOISTER_SEEDS`, how many splits.
 #[test]
 #[ignore = "a measurement; `cargo xtask bench trainers` runs it"]
 fn by_epsilon() -> Result<()> {
