@@ -84,8 +84,10 @@ fn known() -> Result<Vec<String>> {
     let folder = crate::root().join("fuzz/fuzz_targets");
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        // Folders hold what targets share.
         let path = entry?.path();
-        names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+        let target = path.file_stem().filter(|_| path.is_file());
+        names.extend(target.map(|name| name.to_string_lossy().into_owned()));
     }
     names.sort();
     ensure!(!names.is_empty(), "there is no target in {}", folder.display());
