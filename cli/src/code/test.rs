@@ -147,7 +147,7 @@ impl Test {
         drop(pools);
 
         // 3. What each unit says, at the first model and at the last.
-        let units = plan.standardised(&shown.centre, table.units()?);
+        let units = plan.standardised(&shown.centre, table.units()?, &mut noise);
         let mut findings = Vec::new();
         let mut pool = workshop.pool(1, &compiled, &settings).doing("a worker")?;
         pool.load(units).doing("the rows")?;

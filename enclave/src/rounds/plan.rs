@@ -146,13 +146,19 @@ impl Plan {
         step.expect("the mean of a noised sum of this model is accepted");
     }
 
-    /// Units as the code sees them once the centre is known, for who has rows of their own.
+    /// Units, or groups, as the code sees them once the centre is known, for who has rows of
+    /// their own.
     #[must_use]
-    pub fn standardised(&self, centre: &[f64], mut units: Units) -> Vec<UnitRows> {
+    pub fn standardised(
+        &self,
+        centre: &[f64],
+        mut units: Units,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<UnitRows> {
         let mut all = vec![0.0; self.shape.features.len()];
         all.iter_mut().zip(centre).for_each(|(all, centre)| *all = *centre);
         self.standardise(&all).apply(&mut units);
-        units.into_rows()
+        self.contributions(units, rng).into_rows()
     }
 
     pub(super) fn standardise(&self, centre: &[f64]) -> Standardise {
