@@ -149,6 +149,7 @@ fn svg(all: &[Found]) -> String {
         add(format!("<text x=\"{}\" y=\"420\" text-anchor=\"middle\">{name}</text>", x(step)));
     }
     add("<text x=\"330\" y=\"446\" text-anchor=\"middle\">epsilon at delta 1e-5</text>".into());
+    let mut names = Vec::new();
     for ((trainer, _, _, measure), colour) in TRAINERS.iter().zip(COLOURS) {
         let found: Vec<_> = all.iter().filter(|found| found.trainer == *trainer).collect();
         let mut path = String::new();
@@ -162,12 +163,17 @@ fn svg(all: &[Found]) -> String {
             ));
         }
         add(format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"));
-        if let Some(last) = found.last() {
-            let (at, name) = (y(last.mean) + 4.0, measure.name());
-            add(format!(
-                "<text x=\"592\" y=\"{at:.1}\" fill=\"{colour}\">{trainer}, {name}</text>"
-            ));
-        }
+        names.extend(found.last().map(|last| {
+            (y(last.mean) + 4.0, format!("fill=\"{colour}\">{trainer}, {}", measure.name()))
+        }));
+    }
+    // Names of lines that end together stand below each other.
+    names.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut free = 0.0_f64;
+    for (at, name) in names {
+        let at = at.max(free);
+        free = at + 15.0;
+        add(format!("<text x=\"592\" y=\"{at:.1}\" {name}</text>"));
     }
     text + "</svg>\n"
 }
