@@ -114,16 +114,27 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Altered`], with the first entry that does not fit.
+    /// As [`verified`](Self::verified).
     pub fn verify_chain(&self) -> Result<(u64, Digest), LedgerError> {
-        let (mut count, mut head) = (0, genesis(&self.owner));
-        for (entry, digest) in self.history()? {
-            count += 1;
+        let (entries, head) = self.verified()?;
+        Ok((entries.len() as u64, head))
+    }
+
+    /// Every entry with its digest, oldest first, and the head, after the same checks.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Altered`], with the first entry that does not fit, and when the ledger
+    /// cannot be read.
+    pub fn verified(&self) -> Result<(Vec<(Entry, Digest)>, Digest), LedgerError> {
+        let history = self.history()?;
+        let mut head = genesis(&self.owner);
+        for (count, (entry, digest)) in (1..).zip(&history) {
             if entry.seq != count {
                 return Err(LedgerError::Altered { seq: count, why: "it is missing" });
             }
-            head = link(&head, &entry);
-            if head != digest {
+            head = link(&head, entry);
+            if head != *digest {
                 return Err(LedgerError::Altered { seq: count, why: "its digest differs" });
             }
             if let Event::Reserved(reservation) = &entry.event
@@ -132,7 +143,7 @@ impl Ledger {
                 return Err(LedgerError::Altered { seq: count, why: "its grant is missing" });
             }
         }
-        Ok((count, head))
+        Ok((history, head))
     }
 
     /// Puts a policy into force: the one in force already, or a newer version.

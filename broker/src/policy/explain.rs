@@ -110,7 +110,8 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
 }
 
 /// Epsilon multiplies odds by e to its power at most; rounded up to a tenth.
-fn odds(epsilon: f64) -> String {
+#[must_use]
+pub fn odds(epsilon: f64) -> String {
     let odds = epsilon.exp();
     if odds < 100.0 { format!("{:.1}", (odds * 10.0).ceil() / 10.0) } else { "over 100".to_owned() }
 }

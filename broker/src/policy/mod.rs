@@ -24,7 +24,7 @@ use thiserror::Error;
 
 pub use edit::trust_image;
 pub use enclaves::{Enclave, Section, Unprotected, enclaves, warnings};
-pub use explain::explain;
+pub use explain::{explain, odds};
 pub use template::{Template, template};
 
 /// The sections that every policy has, enclaves apart.

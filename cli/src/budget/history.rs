@@ -6,15 +6,21 @@ use std::{
 };
 
 use cloister_broker::{
-    Ledger, Vault,
-    ledger::{Entry, Event, LedgerError, Reservation},
+    Vault,
+    ledger::{Event, Reservation},
 };
 use cloister_party::Peers;
 use cloister_privacy::Zcdp;
 use cloister_protocol::{Digest, KeyId, dataset::Population};
 use serde_json::{Value, json};
 
-use super::{Account, at_most, loud, receipts::Against};
+use super::{
+    Account,
+    amount::{at_most, words},
+    balance::Log,
+    loud,
+    receipts::Against,
+};
 use crate::{
     enrol::fingerprint,
     error::{Context, Error, Result},
@@ -85,32 +91,6 @@ pub(super) fn history(home: &Path, results: &[PathBuf]) -> Result<Report> {
     Ok(Report { page, json, holds })
 }
 
-/// The log as far as it can be believed.
-struct Log {
-    entries: Vec<(Entry, Digest)>,
-    /// Its head, or why it ends where it does.
-    end: std::result::Result<Digest, String>,
-}
-
-impl Log {
-    fn read(ledger: &Ledger) -> Result<Self> {
-        let (last, end) = match ledger.verify_chain() {
-            Ok((last, head)) => (last, Ok(head)),
-            Err(error @ LedgerError::Altered { seq, .. }) => {
-                (seq.saturating_sub(1), Err(error.to_string()))
-            }
-            Err(error) => return Err(Error::failed(error)),
-        };
-        let mut entries = match ledger.history() {
-            Err(LedgerError::Altered { .. }) if end.is_err() => Vec::new(),
-            read => read.map_err(Error::failed)?,
-        };
-        // A broker may have appended since.
-        entries.retain(|(entry, _)| entry.seq <= last);
-        Ok(Self { entries, end })
-    }
-}
-
 /// What is known in the home under a name.
 struct Names {
     peers: Peers,
@@ -161,7 +141,7 @@ impl Line<'_> {
             .row("code", one.code.digest().short())
             .row("dataset", dataset)
             .row("cost", format!("rho {}", Zcdp::from_pico(one.cost)))
-            .row("spent by then", format!("rho {total}, epsilon {epsilon} at delta {delta:e}")))
+            .row("spent by then", words(*total, &epsilon, *delta)))
     }
 
     fn json(&self, names: &Names) -> Result<Value> {

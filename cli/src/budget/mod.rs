@@ -4,6 +4,8 @@
 //! Amounts are added in rho, as the ledger adds them. An epsilon is made of a sum and never
 //! added to another, and is rounded so that nobody is promised more than there is.
 
+pub mod amount;
+mod balance;
 mod history;
 mod noise;
 mod plan;
@@ -17,12 +19,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use cloister_broker::{
     Ledger, Vault,
-    ledger::Event,
-    policy::{self as rules, Amount},
+    policy::{self as rules},
     vault::VaultError,
 };
 use cloister_privacy::Zcdp;
-use cloister_protocol::{Digest, dataset::Population};
+use cloister_protocol::dataset::Population;
 use serde_json::{Value, json};
 
 use crate::{
@@ -31,6 +32,8 @@ use crate::{
     home::OwnerHome,
     ui::{Page, Report},
 };
+
+pub use balance::Balance;
 
 /// Commands about what is spent and left.
 #[derive(Debug, Subcommand)]
@@ -92,16 +95,6 @@ struct Account {
     ledger: Ledger,
 }
 
-/// What is spent and left, at one moment of the ledger.
-struct Balance {
-    spent: Zcdp,
-    left: Zcdp,
-    /// Entries of the log.
-    entries: u64,
-    /// The digest of the last one.
-    head: Digest,
-}
-
 impl Account {
     /// Opens the account of an owner's home.
     fn open(path: &Path) -> Result<Self> {
@@ -129,21 +122,8 @@ impl Account {
         Ok(Self { owner, population, policy, signed, ledger })
     }
 
-    /// Verifies the log, and adds up what was spent on the home's population.
     fn balance(&self) -> Result<Balance> {
-        let (entries, head) = self.ledger.verify_chain().map_err(Error::failed)?;
-        let mut spent = Zcdp::ZERO;
-        for (entry, _) in self.ledger.history().map_err(Error::failed)? {
-            // A broker may have appended since.
-            if let Event::Reserved(one) = entry.event
-                && entry.seq <= entries
-                && one.population == self.population
-            {
-                spent = spent.checked_add(Zcdp::from_pico(one.cost)).doing("what was spent")?;
-            }
-        }
-        let left = self.policy.budget.total.rho.checked_sub(spent).unwrap_or(Zcdp::ZERO);
-        Ok(Balance { spent, left, entries, head })
+        Balance::read(&self.ledger, &self.policy)
     }
 
     /// Where the numbers come from, in words.
@@ -178,21 +158,6 @@ impl Account {
     }
 }
 
-impl Balance {
-    /// What one job can cost at most.
-    fn for_one_job(&self, per_job: &Amount) -> Zcdp {
-        self.left.min(per_job.rho)
-    }
-}
-
-/// The epsilon of what is left of a limit; of the whole of it, what the policy says.
-fn epsilon_left(rho: Zcdp, limit: &Amount) -> Result<f64> {
-    if rho == limit.rho {
-        return Ok(limit.epsilon);
-    }
-    rho.epsilon_upper(limit.delta).doing("what is left")
-}
-
 /// Whether this is less than anybody can ask for. A job costs a little less than its limit,
 /// so that of a budget that is spent something like that remains.
 fn is_next_to_nothing(rho: Zcdp, delta: f64) -> bool {
@@ -207,60 +172,14 @@ fn loud(warnings: &[String]) -> Page {
     warnings.iter().fold(Page::new(), Page::loud)
 }
 
-/// An amount for machines, exactly.
-fn amount(rho: Zcdp, epsilon: f64, delta: f64) -> Value {
-    json!({ "pico_rho": rho.as_pico(), "epsilon": epsilon, "delta": delta })
-}
-
-/// An epsilon that at most becomes known: rounded up.
-fn at_most(epsilon: f64) -> String {
-    up(epsilon, 4)
-}
-
-/// An epsilon that can still be asked for: rounded down.
-fn at_least(epsilon: f64) -> String {
-    format!("{:.4}", (epsilon * 1e4).floor() / 1e4)
-}
-
-/// A number rounded up to so many decimals.
-fn up(number: f64, decimals: u8) -> String {
-    let scale = 10_f64.powi(decimals.into());
-    format!("{:.*}", usize::from(decimals), (number * scale).ceil() / scale)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn epsilons_are_rounded_away_from_a_promise() {
-        assert_eq!((at_most(1.0), at_least(1.0)), ("1.0000".into(), "1.0000".into()));
-        assert_eq!((at_most(0.123_41), at_least(0.123_49)), ("0.1235".into(), "0.1234".into()));
-        assert_eq!((at_most(1e-9), at_least(1e-9)), ("0.0001".into(), "0.0000".into()));
-    }
-
-    #[test]
     fn what_remains_of_a_spent_budget_is_nothing() {
         for (pico, nothing) in [(0, true), (640, true), (1_000_000, false)] {
             assert_eq!(is_next_to_nothing(Zcdp::from_pico(pico), 1e-5), nothing, "{pico}");
-        }
-    }
-
-    #[test]
-    fn a_whole_limit_is_as_the_policy_says_it() {
-        let limit = Amount::new(1.0, 1e-5).unwrap();
-        assert_eq!(at_least(epsilon_left(limit.rho, &limit).unwrap()), "1.0000");
-        let less = Zcdp::from_pico(limit.rho.as_pico() - 1);
-        assert_eq!(at_least(epsilon_left(less, &limit).unwrap()), "0.9999");
-    }
-
-    /// What is said to be left can be asked for.
-    #[test]
-    fn a_job_that_asks_for_what_is_left_fits() {
-        for pico in [1_000_000, 30_556_595_197, 74_000_000_123] {
-            let left = Zcdp::from_pico(pico);
-            let asked = at_least(left.epsilon_upper(1e-5).unwrap()).parse().unwrap();
-            assert!(Zcdp::budget_for(asked, 1e-5).unwrap() <= left, "{pico}");
         }
     }
 }

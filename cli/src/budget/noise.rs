@@ -56,7 +56,7 @@ pub(super) fn to_sigma(noise: f64) -> u64 {
 /// Noise for people: four digits, rounded up.
 pub(super) fn shown(noise: f64) -> String {
     let decimals = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0].iter().filter(|least| noise < **least);
-    super::up(noise, u8::try_from(decimals.count()).unwrap_or(6) + u8::from(noise < 1000.0))
+    super::amount::up(noise, u8::try_from(decimals.count()).unwrap_or(6) + u8::from(noise < 1000.0))
 }
 
 #[cfg(test)]

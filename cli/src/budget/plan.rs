@@ -12,7 +12,9 @@ use cloister_protocol::limits;
 use serde_json::{Value, json};
 
 use super::{
-    Account, Balance, NOTHING_LEFT, amount, at_most, is_next_to_nothing, loud,
+    Account, Balance, NOTHING_LEFT,
+    amount::{at_most, machine},
+    is_next_to_nothing, loud,
     noise::{self, Rounds, STEPS},
     plot::{self, Plot, SAMPLES},
     svg,
@@ -166,7 +168,7 @@ impl Scene {
     }
 
     fn amount(&self, rho: Zcdp) -> Result<Value> {
-        Ok(amount(rho, self.epsilon(rho)?, self.delta))
+        Ok(machine(rho, self.epsilon(rho)?, self.delta))
     }
 
     /// The largest epsilon of the plot: a quarter above all levels.

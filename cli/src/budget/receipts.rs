@@ -3,7 +3,10 @@
 //! A ledger that was put back from an old copy is complete in itself; what gives it away is
 //! a release whose grant it does not know.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use cloister_broker::ledger::{Entry, Event};
 use cloister_protocol::{Digest, KeyId};
@@ -34,13 +37,13 @@ impl Against {
         let (releases, damaged) = verify::releases(results)?;
         let mut gaps: Vec<_> =
             damaged.iter().map(|one| format!("{}: {}", one.path.display(), one.why)).collect();
-        let mut seen = std::collections::BTreeMap::<u64, usize>::new();
+        let mut seen = BTreeMap::<u64, usize>::new();
         for one in &releases {
             let grants = one.checked.datasets.iter().zip(&one.checked.grants);
             for (_, grant) in grants.filter(|((header, _), _)| header.owner == *owner) {
                 let grant = &grant.value;
-                let entry = entries.iter().find(|(_, digest)| *digest == grant.ledger_head);
-                let Some((entry, _)) = entry else {
+                let named = entries.iter().find(|(_, digest)| *digest == grant.ledger_head);
+                let Some((entry, _)) = named else {
                     gaps.push(missing(&one.path, &grant.ledger_head));
                     continue;
                 };

@@ -7,8 +7,9 @@ use cloister_privacy::Zcdp;
 use serde_json::{Value, json};
 
 use super::{
-    Account, Balance, NOTHING_LEFT, amount, at_least, at_most, epsilon_left, is_next_to_nothing,
-    loud,
+    Account, NOTHING_LEFT,
+    amount::{at_least, at_most, epsilon_left, machine, words},
+    is_next_to_nothing, loud,
     noise::{self, Rounds, STEPS},
 };
 use crate::{
@@ -34,14 +35,14 @@ pub(super) fn show(home: &Path) -> Result<Report> {
     }
 
     let population = printable(&account.population);
-    let row = |rho, epsilon, delta| format!("rho {rho}, epsilon {epsilon} at delta {delta:e}");
-    let head = format!("{} entries, unbroken; head {}", balance.entries, balance.head.short());
+    let entries = balance.entries.len();
+    let head = format!("{entries} entries, unbroken; head {}", balance.head.short());
     let page = loud(&warnings)
         .title(format!("Budget of {population}, by {}", account.source()))
-        .row("total", row(total.rho, at_most(total.epsilon), delta))
-        .row("spent", row(balance.spent, at_most(spent), delta))
-        .row("left", row(balance.left, at_least(left), delta))
-        .row("one job", row(per_job.rho, at_most(per_job.epsilon), per_job.delta))
+        .row("total", words(total.rho, &at_most(total.epsilon), delta))
+        .row("spent", words(balance.spent, &at_most(spent), delta))
+        .row("left", words(balance.left, &at_least(left), delta))
+        .row("one job", words(per_job.rho, &at_most(per_job.epsilon), per_job.delta))
         .row("jobs", format!("{jobs} more at the most that one may cost"))
         .row("ledger", head)
         .text("Rho adds up. Epsilons do not: those of spent and left may exceed the total's.")
@@ -50,17 +51,17 @@ pub(super) fn show(home: &Path) -> Result<Report> {
         "home": home,
         "population": account.population,
         "policy": account.source_json(),
-        "total": amount(total.rho, total.epsilon, delta),
-        "spent": amount(balance.spent, spent, delta),
-        "left": amount(balance.left, left, delta),
-        "per_job": amount(per_job.rho, per_job.epsilon, per_job.delta),
+        "total": machine(total.rho, total.epsilon, delta),
+        "spent": machine(balance.spent, spent, delta),
+        "left": machine(balance.left, left, delta),
+        "per_job": machine(per_job.rho, per_job.epsilon, per_job.delta),
         "jobs_at_limit": jobs,
-        "buys": bought(&balance, per_job),
-        "entries": balance.entries,
+        "buys": bought(balance.left, per_job),
+        "entries": entries,
         "head": balance.head.to_hex(),
         "warnings": warnings,
     });
-    Ok(Report::done(page.append(table(&balance, per_job, home)?), json))
+    Ok(Report::done(page.append(table(balance.left, per_job, home)?), json))
 }
 
 /// The least noise of jobs that cost all they can.
@@ -68,8 +69,8 @@ fn buys(budget: Zcdp) -> impl Iterator<Item = (u32, Option<u64>)> {
     ROUNDS.into_iter().map(move |rounds| (rounds, Rounds(rounds).least_sigma(budget)))
 }
 
-fn table(balance: &Balance, per_job: &Amount, home: &Path) -> Result<Page> {
-    let budget = balance.for_one_job(per_job);
+fn table(left: Zcdp, per_job: &Amount, home: &Path) -> Result<Page> {
+    let budget = left.min(per_job.rho);
     if is_next_to_nothing(budget, per_job.delta) {
         return Ok(Page::new().loud(NOTHING_LEFT));
     }
@@ -87,7 +88,7 @@ fn table(balance: &Balance, per_job: &Amount, home: &Path) -> Result<Page> {
         .next(format!("cloister budget plan --home {}", home.display())))
 }
 
-fn bought(balance: &Balance, per_job: &Amount) -> Vec<Value> {
+fn bought(left: Zcdp, per_job: &Amount) -> Vec<Value> {
     let row = |(rounds, sigma): (u32, Option<u64>)| {
         json!({
             "rounds": rounds,
@@ -96,24 +97,18 @@ fn bought(balance: &Balance, per_job: &Amount) -> Vec<Value> {
             "noise": sigma.map(noise::of_sigma),
         })
     };
-    buys(balance.for_one_job(per_job)).map(row).collect()
+    buys(left.min(per_job.rho)).map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use cloister_protocol::Digest;
-
     use super::*;
-
-    fn balance(left: Zcdp) -> Balance {
-        Balance { spent: Zcdp::ZERO, left, entries: 0, head: Digest::of("test", &[]) }
-    }
 
     #[test]
     fn a_job_buys_what_is_left_within_its_limit() {
         let limit = Amount::new(1.0, 1e-5).unwrap();
         let (most, little) = (Zcdp::from_pico(u64::MAX), Zcdp::from_pico(1_000_000_000));
-        let of = |left| bought(&balance(left), &limit);
+        let of = |left| bought(left, &limit);
         assert_eq!(of(most), of(limit.rho));
         // sqrt(24 / (2 * 0.001)) = 109.5445
         assert_eq!(of(little)[2]["rounds"], 24);
@@ -125,9 +120,9 @@ mod tests {
     fn nothing_left_buys_nothing() {
         let limit = Amount::new(1.0, 1e-5).unwrap();
         for left in [Zcdp::ZERO, Zcdp::from_pico(640)] {
-            let page = table(&balance(left), &limit, Path::new("a")).unwrap().render();
+            let page = table(left, &limit, Path::new("a")).unwrap().render();
             assert!(page.contains("Nothing is left") && !page.contains("noise"), "{page}");
         }
-        assert!(bought(&balance(Zcdp::ZERO), &limit).iter().all(|row| row["noise"].is_null()));
+        assert!(bought(Zcdp::ZERO, &limit).iter().all(|row| row["noise"].is_null()));
     }
 }

@@ -46,15 +46,7 @@ pub fn plan(text: &JobText) -> Result<Planned> {
 
 /// What has been spent after so many releases of `job`, as the ledger counts.
 pub fn spent(job: &Job, releases: u32) -> Result<Zcdp> {
-    let round = cost::of(job.gate.mode, job.gate.steps, job.gate.sigma).cost();
-    let (first, rounds) = match &job.centring {
-        Some(c) if releases > 0 => {
-            (cost::of(GateMode::Unit, c.steps, c.sigma).cost(), releases - 1)
-        }
-        _ => (Ok(Zcdp::ZERO), releases),
-    };
-    let rounds = round.and_then(|round| round.checked_mul(rounds.into()));
-    rounds.and_then(|sum| sum.checked_add(first?)).doing("the job's cost")
+    cost::of_first(job, releases).doing("the job's cost")
 }
 
 /// The plan for the person who pays with other people's privacy.

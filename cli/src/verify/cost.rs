@@ -1,6 +1,6 @@
 //! What a release cost, computed again from what its gate did.
 
-use cloister_privacy::{JobCost, Release, Sensitivity, Zcdp};
+use cloister_privacy::{Error, JobCost, Release, Sensitivity, Zcdp};
 use cloister_protocol::job::{GateMode, Job};
 
 use super::read::Released;
@@ -27,14 +27,27 @@ pub fn check(released: &Released) -> Result<(), String> {
 }
 
 /// What all releases of a job cost.
-pub fn total(job: &Job) -> Result<Zcdp, cloister_privacy::Error> {
+pub fn total(job: &Job) -> Result<Zcdp, Error> {
+    of_job(job).total()
+}
+
+/// What the first so many releases of a job cost.
+pub fn of_first(job: &Job, releases: u32) -> Result<Zcdp, Error> {
+    match (releases, &job.centring) {
+        (0, _) => Ok(Zcdp::ZERO),
+        (_, Some(_)) => of_job(job).after(releases - 1),
+        (_, None) => of_job(job).after(releases),
+    }
+}
+
+fn of_job(job: &Job) -> JobCost {
     let round = of(job.gate.mode, job.gate.steps, job.gate.sigma);
     let centring = job.centring.as_ref().map(|c| of(GateMode::Unit, c.steps, c.sigma));
-    JobCost { rounds: job.rounds, round, centring }.total()
+    JobCost { rounds: job.rounds, round, centring }
 }
 
 /// A release of a gate, as it is charged.
-pub fn of(mode: GateMode, steps: u64, sigma_steps: u64) -> Release {
+fn of(mode: GateMode, steps: u64, sigma_steps: u64) -> Release {
     let sensitivity = match mode {
         GateMode::Unit => Sensitivity::Unit,
         GateMode::Groups(_) => Sensitivity::Group,

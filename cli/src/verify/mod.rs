@@ -31,7 +31,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use cloister_attestation::{Measurements, Verdict};
+use cloister_attestation::{Measurements, Platform, Verdict};
 
 use crate::{
     error::{Error, Result},
@@ -42,7 +42,7 @@ pub use evidence_file::{contents, decode, time};
 
 use chain::Coverage;
 use identities::{Identities, Pins};
-use read::{Damaged, Released};
+pub use read::{Damaged, Released};
 
 /// Check releases and everything they rest on, offline
 ///
@@ -103,8 +103,6 @@ pub struct Findings {
     pub unchecked: Vec<PathBuf>,
     /// The keys that were expected.
     pub pins: Pins,
-    /// The delta at which costs are shown.
-    pub delta: f64,
 }
 
 /// What was found out about one job's releases.
@@ -123,6 +121,18 @@ pub struct Outcome {
     pub models: Vec<PathBuf>,
     /// Everything that does not hold, in sentences.
     pub failures: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether everything holds.
+    pub fn accepted(&self) -> bool {
+        self.failures.is_empty() && self.verdict.accepted()
+    }
+
+    /// Whether nothing protected the rows from whoever ran the enclave.
+    pub fn unprotected(&self) -> bool {
+        self.verdict.platform() == Platform::Simulated || page::debug(&self.verdict)
+    }
 }
 
 impl Verify {
@@ -146,21 +156,17 @@ impl Verify {
         if !(self.delta > 0.0 && self.delta < 1.0) {
             return Err(Error::usage("--delta is a number between 0 and 1, such as 1e-5"));
         }
-        report(&self.files, &measurements, self.identities.pins()?, self.delta)
+        let pins = self.identities.pins()?;
+        page::report(&findings(&self.files, &measurements, pins)?, self.delta)
     }
 }
 
 /// Checks releases under these measurements, whosever they are.
-pub fn anybodys(files: &[PathBuf], measurements: &Measurements, delta: f64) -> Result<Report> {
-    report(files, measurements, Identities::default().pins()?, delta)
+pub fn anybodys(files: &[PathBuf], measurements: &Measurements) -> Result<Findings> {
+    findings(files, measurements, Identities::default().pins()?)
 }
 
-fn report(
-    files: &[PathBuf],
-    measurements: &Measurements,
-    pins: Pins,
-    delta: f64,
-) -> Result<Report> {
+fn findings(files: &[PathBuf], measurements: &Measurements, pins: Pins) -> Result<Findings> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let given = read::given(files)?;
     let (groups, damaged) = read::by_transcript(given.receipts);
@@ -170,7 +176,7 @@ fn report(
     for folder in &given.folders {
         unchecked.extend(folder::check(folder, &mut outcomes)?);
     }
-    page::report(&Findings { outcomes, damaged, unchecked, pins, delta })
+    Ok(Findings { outcomes, damaged, unchecked, pins })
 }
 
 /// Everything about the releases of one transcript; each has been checked by itself. `now`

@@ -21,16 +21,16 @@ const DEBUG: &str = "DEBUG ENCLAVE: its memory and console were open to whoever 
 and any code may have run in it. These rows were not protected.";
 
 /// The report on everything; it holds if all of it does.
-pub fn report(findings: &Findings) -> Result<Report> {
-    let Findings { outcomes, damaged, unchecked, pins, delta } = findings;
+pub fn report(findings: &Findings, delta: f64) -> Result<Report> {
+    let Findings { outcomes, damaged, unchecked, pins } = findings;
     let mut page = Page::new();
     let mut jobs = Vec::new();
     for (place, outcome) in outcomes.iter().enumerate() {
         if place > 0 {
             page = page.blank();
         }
-        page = page.append(one(outcome, pins, *delta)?);
-        jobs.push(machine(outcome, pins, *delta)?);
+        page = page.append(one(outcome, pins, delta)?);
+        jobs.push(machine(outcome, pins, delta)?);
     }
     if !damaged.is_empty() {
         if !outcomes.is_empty() {
@@ -45,7 +45,7 @@ pub fn report(findings: &Findings) -> Result<Report> {
         let names = unchecked.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
         page = page.blank().loud(format!("NOT CHECKED, as nothing vouches for it: {names}"));
     }
-    let holds = damaged.is_empty() && outcomes.iter().all(accepted);
+    let holds = damaged.is_empty() && outcomes.iter().all(Outcome::accepted);
     let broken: Vec<_> =
         damaged.iter().map(|one| json!({ "path": text(&one.path), "why": one.why })).collect();
     let json = json!({
@@ -67,13 +67,9 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn accepted(outcome: &Outcome) -> bool {
-    outcome.failures.is_empty() && outcome.verdict.accepted()
-}
-
 fn one(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Page> {
     let mut page = head(outcome).append(warnings(&outcome.verdict));
-    if !accepted(outcome) {
+    if !outcome.accepted() {
         page = page.blank();
         for failure in &outcome.failures {
             page = page.bad(format!("  {failure}"));
@@ -98,7 +94,7 @@ fn head(outcome: &Outcome) -> Page {
     };
     let job = outcome.releases[0].checked.job.id;
     let what = format!("{what} of job {}", job.digest().short());
-    if accepted(outcome) {
+    if outcome.accepted() {
         Page::new().good(format!("ACCEPTED  {what}"))
     } else {
         Page::new().bad(format!("DENIED  {what}"))
@@ -125,7 +121,7 @@ fn warnings(verdict: &Verdict) -> Page {
 }
 
 /// Whether the evidence is of an enclave in debug mode.
-fn debug(verdict: &Verdict) -> bool {
+pub fn debug(verdict: &Verdict) -> bool {
     match verdict.claims() {
         Some(Claims::Nitro(claims)) => claims.debug,
         Some(Claims::SevSnp(claims)) => claims.debug,
@@ -276,7 +272,7 @@ fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
         .collect();
     let accuracy = outcome.releases.last().and_then(|one| one.tensors.scalar("accuracy"));
     Ok(json!({
-        "accepted": accepted(outcome),
+        "accepted": outcome.accepted(),
         "failures": outcome.failures,
         "platform": outcome.verdict.platform(),
         "simulated": outcome.verdict.platform() == Platform::Simulated,
@@ -296,7 +292,7 @@ fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
         "author": first.code.signer.id().to_string(),
         "datasets": datasets,
         "releases": outcome.releases.iter().map(|r| text(&r.path)).collect::<Vec<_>>(),
-        "releases_verified": if accepted(outcome) { outcome.releases.len() } else { 0 },
+        "releases_verified": if outcome.accepted() { outcome.releases.len() } else { 0 },
         "of": first.release.value.of,
         "complete": outcome.coverage == Coverage::Complete,
         "models_replayed": outcome.replayed,

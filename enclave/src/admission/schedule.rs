@@ -42,7 +42,7 @@ pub struct Extent {
 /// The least interval in which any round of this job is sure to be over.
 #[must_use]
 pub fn least_interval(data: Extent, plan: &Plan, settings: &Settings, workers: usize) -> Duration {
-    let Extent { rows, units: _, contributions } = data;
+    let Extent { rows, contributions, .. } = data;
     let dimension = plan.dimension() as u64;
     let workers = u32::try_from(workers).unwrap_or(u32::MAX);
     WORKERS_BEGIN
@@ -93,14 +93,14 @@ pub(super) fn check(
     settings: &Settings,
     workers: usize,
 ) -> Result<(), Refused> {
-    let units = data.contributions;
+    let updates = data.contributions;
     for (field, found, least) in [
         ("first_ms", job.schedule.first_ms, least_first(data, plan, settings, workers)),
         ("interval_ms", job.schedule.interval_ms, least_interval(data, plan, settings, workers)),
     ] {
         if Duration::from_millis(found) < least {
             let why = format!(
-                "schedule.{field} is {found}; {units} units or groups with this fuel and memory on {workers} workers may take {} ms: allow that, or lower limits.fuel or limits.memory",
+                "schedule.{field} is {found}; {updates} units or groups with this fuel and memory on {workers} workers may take {} ms: allow that, or lower limits.fuel or limits.memory",
                 least.as_millis() + 1
             );
             return Err(Refused::new(Code::ScheduleTooTight, why));

@@ -105,7 +105,7 @@ pub fn run<R: CryptoRng>(
     if let Some(centring) = &plan.centring {
         let sum = sum_of_means(&centring.gate, &units);
         let noised = noise(sum, &centring.noise, rng, 0);
-        centre = plan.mean_over(plan.units, &noised);
+        centre = plan::mean(&noised, plan.units);
         let mut tensors = vec![
             Tensor::integers("noised_sum", noised.values().to_vec()),
             Tensor::floats("centre", centre.clone()),

@@ -121,12 +121,6 @@ impl Plan {
         self.server.start(&self.first_model).expect("`new` has started from the same model")
     }
 
-    /// The noised sum over a public number of contributions.
-    #[expect(clippy::unused_self, reason = "only the plan's own numbers are divided by")]
-    pub(super) fn mean_over(&self, divisor: u64, noised: &NoisySum) -> Vec<f64> {
-        noised.mean(divisor).expect("a validated job has units")
-    }
-
     /// What has an update of its own in each round: the units, or groups of them, chosen
     /// anew for each job by a secret.
     pub(super) fn contributions(&self, units: Units, rng: &mut impl CryptoRng) -> Units {
@@ -142,7 +136,7 @@ impl Plan {
 
     /// One server step, against the mean of the updates.
     pub(super) fn step(&self, state: &mut ServerState, noised: &NoisySum) {
-        let step = state.apply(&self.mean_over(self.divisor, noised));
+        let step = state.apply(&mean(noised, self.divisor));
         step.expect("the mean of a noised sum of this model is accepted");
     }
 
@@ -164,6 +158,11 @@ impl Plan {
     pub(super) fn standardise(&self, centre: &[f64]) -> Standardise {
         Standardise { centre: centre.to_vec(), scale: self.scale, clamp: self.clamp }
     }
+}
+
+/// The noised sum over the public number of a validated job's units or groups.
+pub(super) fn mean(noised: &NoisySum, divisor: u64) -> Vec<f64> {
+    noised.mean(divisor).expect("a validated job has units")
 }
 
 /// The releases of a job, as the privacy crate charges them.

@@ -4,7 +4,7 @@ use cloister_protocol::digest::Hasher;
 use cloister_sandbox::UnitRows;
 use zeroize::Zeroize;
 
-use super::Units;
+use super::{Units, units::number};
 
 impl Units {
     /// So many groups, which hold the rows of their units one after the other. A unit's group
@@ -16,15 +16,14 @@ impl Units {
             let mut hasher = Hasher::new("unit-group");
             hasher.field(secret);
             hasher.field(&unit.stream.to_be_bytes());
-            let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = *hasher.finish().as_bytes();
-            let number = u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
             // Of 2^64, so that no group is likelier than another by anything that matters.
-            usize::try_from(number % u64::from(groups.max(1))).unwrap_or(0)
+            usize::try_from(number(hasher) % u64::from(groups.max(1))).unwrap_or(0)
         };
         // Room for each group, exactly, so that rows are never moved.
+        let places: Vec<_> = self.as_slice().iter().map(group).collect();
         let mut sizes = vec![[0_usize; 2]; groups as usize];
-        for unit in self.as_slice() {
-            let [features, targets] = &mut sizes[group(unit)];
+        for (unit, place) in self.as_slice().iter().zip(&places) {
+            let [features, targets] = &mut sizes[*place];
             *features += unit.features.len();
             *targets += unit.targets.len();
         }
@@ -35,8 +34,8 @@ impl Units {
             stream,
         };
         let mut all: Vec<_> = (0..).zip(&sizes).map(room).collect();
-        for mut unit in self.into_rows() {
-            let to = &mut all[group(&unit)];
+        for (mut unit, place) in self.into_rows().into_iter().zip(places) {
+            let to = &mut all[place];
             to.features.extend_from_slice(&unit.features);
             to.targets.extend_from_slice(&unit.targets);
             to.rows += unit.rows;

@@ -181,20 +181,20 @@ fn slots(batches: &[RecordBatch], header: &HeaderCore, rows: usize) -> Result<Sl
         .iter()
         .map(|batch| batch.column_by_name(name).map(AsRef::as_ref).ok_or(RowsError::Columns));
     match kind {
-        ColumnType::Text => number::<StringArray, _>(
+        ColumnType::Text => slots_by::<StringArray, _>(
             arrays,
             rows,
             |array, row| Some(array.value(row)),
             |id| stream(header, id.as_bytes()),
         ),
-        ColumnType::I64 => number::<Int64Array, _>(
+        ColumnType::I64 => slots_by::<Int64Array, _>(
             arrays,
             rows,
             |array, row| Some(array.value(row)),
             |id| stream(header, &id.to_be_bytes()),
         ),
         // Equal numbers are one unit: minus zero is zero, and NaN is no id.
-        ColumnType::F64 => number::<Float64Array, _>(
+        ColumnType::F64 => slots_by::<Float64Array, _>(
             arrays,
             rows,
             |array, row| {
@@ -213,11 +213,16 @@ fn stream(header: &HeaderCore, unit: &[u8]) -> u64 {
     hasher.field(header.owner.digest().as_bytes());
     hasher.field(header.population.as_bytes());
     hasher.field(unit);
+    number(hasher)
+}
+
+/// The first 64 bits of a digest.
+pub(super) fn number(hasher: Hasher) -> u64 {
     let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = *hasher.finish().as_bytes();
     u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7])
 }
 
-fn number<'a, A: Array + 'static, K: Eq + Hash + Copy>(
+fn slots_by<'a, A: Array + 'static, K: Eq + Hash + Copy>(
     arrays: impl Iterator<Item = Result<&'a dyn Array, RowsError>>,
     rows: usize,
     id: impl Fn(&'a A, usize) -> Option<K>,

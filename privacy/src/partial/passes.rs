@@ -89,7 +89,7 @@ fn add_products(products: &[Product<'_>], sums: &mut [i32]) -> Vec<Option<u128>>
         return totals;
     }
     let rights: Vec<_> = products.iter().flat_map(|product| in_blocks(product.right)).collect();
-    let mut lefts = Vec::new();
+    let (mut lefts, mut squares) = (Vec::new(), vec![[0; LANES]; products.len()]);
     for (block, sums) in sums.chunks_mut(ROWS * columns).enumerate() {
         let (first, rows) = (block * ROWS, sums.len() / columns);
         // For each row a number of each product. Zero stands for what is too large for this.
@@ -105,9 +105,9 @@ fn add_products(products: &[Product<'_>], sums: &mut [i32]) -> Vec<Option<u128>>
                 *total = total.zip(square).map(|(total, square)| total + square);
             }
         }
-        let mut squares = vec![[0; LANES]; products.len()];
+        squares.fill([0; LANES]);
         add_whole_products(&lefts, &rights, columns, sums, &mut squares);
-        for (total, parts) in totals.iter_mut().zip(squares) {
+        for (total, parts) in totals.iter_mut().zip(&squares) {
             *total =
                 total.map(|total| parts.iter().fold(total, |sum, part| sum + u128::from(*part)));
         }

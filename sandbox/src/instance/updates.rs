@@ -2,6 +2,7 @@
 //! for when it was given zeros.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cloister_privacy::PartialSum;
 
@@ -15,7 +16,7 @@ use crate::tensors::{Plan, Recording, Shared, Tensor, TensorError, Tensors};
 /// By rows of a unit and shape of the model: what the code does with such units, or nothing
 /// if that depends on more.
 pub(super) struct Plans {
-    known: BTreeMap<[u32; 3], Option<Plan>>,
+    known: BTreeMap<[u32; 3], Option<Arc<Plan>>>,
     bytes: usize,
     /// How often the code may yet be called to find out.
     left: u32,
@@ -40,7 +41,7 @@ impl Runner {
     ) -> Result<(), cloister_privacy::Error> {
         // Of one shape each, so that a plan can take several at once. The order in which
         // units are added does not matter: sums are exact.
-        let mut waiting = BTreeMap::<u32, Vec<MappedUnit>>::new();
+        let mut waiting = BTreeMap::<u32, (Arc<Plan>, Vec<MappedUnit>)>::new();
         for unit in units {
             let Some(unit) = unit else {
                 sum.add_zero()?;
@@ -50,16 +51,15 @@ impl Runner {
                 self.add_by_instance(model, round, &unit, sum)?;
                 continue;
             };
-            let (most, rows) = (plan.most_at_once(), unit.rows);
-            let batch = waiting.entry(rows).or_default();
+            let (plan, batch) = waiting.entry(unit.rows).or_insert_with(|| (plan, Vec::new()));
             batch.push(unit);
-            if batch.len() >= most {
-                let batch = std::mem::take(batch);
-                self.add_by_plan(model, round, &batch, sum)?;
+            if batch.len() >= plan.most_at_once() {
+                self.add_by_plan(plan, model, round, batch, sum)?;
+                batch.clear();
             }
         }
-        for batch in waiting.into_values().filter(|batch| !batch.is_empty()) {
-            self.add_by_plan(model, round, &batch, sum)?;
+        for (plan, batch) in waiting.values() {
+            self.add_by_plan(plan, model, round, batch, sum)?;
         }
         Ok(())
     }
@@ -80,14 +80,14 @@ impl Runner {
     }
 
     fn add_by_plan(
-        &mut self,
+        &self,
+        plan: &Plan,
         model: &Model,
         round: u32,
         units: &[MappedUnit],
         sum: &mut PartialSum,
     ) -> Result<(), cloister_privacy::Error> {
-        let mut updates = self.by_plan(model, round, units).unwrap_or_default();
-        updates.retain(|update| update.shape() == (model.rows, model.columns));
+        let updates = self.by_plan(plan, model, round, units);
         for _ in updates.len()..units.len() {
             sum.add_zero()?;
         }
@@ -96,23 +96,21 @@ impl Runner {
 
     /// What the code does with units of so many rows, if that depends on no more. It is found
     /// out when first asked for.
-    fn plan(&mut self, model: &Model, rows: u32) -> Option<&Plan> {
+    fn plan(&mut self, model: &Model, rows: u32) -> Option<Arc<Plan>> {
         let key = [rows, model.rows, model.columns];
-        if !self.plans.known.contains_key(&key) {
-            self.plans.left = self.plans.left.checked_sub(1)?;
-            let plan = self.record(model, rows).ok();
-            self.plans.bytes += plan.as_ref().map_or(0, Plan::bytes);
-            self.plans.known.insert(key, plan);
+        if let Some(plan) = self.plans.known.get(&key) {
+            return plan.clone();
         }
-        self.plans.known.get(&key)?.as_ref()
+        self.plans.left = self.plans.left.checked_sub(1)?;
+        let plan = self.record(model, rows).ok().map(Arc::new);
+        self.plans.bytes += plan.as_ref().map_or(0, |plan| plan.bytes());
+        self.plans.known.insert(key, plan.clone());
+        plan
     }
 
-    /// The updates of units of one number of rows by the plan for them, if there is one; none
-    /// if the code does what it may not, whatever the unit.
-    fn by_plan(&mut self, model: &Model, round: u32, units: &[MappedUnit]) -> Option<Vec<Tensor>> {
-        let first = units.first()?;
-        self.plan(model, first.rows)?;
-        let plan = self.plans.known.get(&[first.rows, model.rows, model.columns])?.as_ref()?;
+    /// The updates of units by the plan for them; none if the code returns another shape than
+    /// the model's, whatever the unit.
+    fn by_plan(&self, plan: &Plan, model: &Model, round: u32, units: &[MappedUnit]) -> Vec<Tensor> {
         let unit = |unit: &MappedUnit| {
             let mut tensors = Tensors::new(self.limits.tensor_bytes);
             for tensor in self.arguments(model, unit) {
@@ -122,7 +120,9 @@ impl Runner {
             Ok((tensors, Stream::new(self.seed, id)))
         };
         let units = units.iter().map(unit).collect::<Result<Vec<_>, TensorError>>();
-        Some(units.and_then(|units| plan.apply(units)).unwrap_or_default())
+        let mut updates = units.and_then(|units| plan.apply(units)).unwrap_or_default();
+        updates.retain(|update| update.shape() == (model.rows, model.columns));
+        updates
     }
 
     /// Runs the code on rows of zeros.
@@ -154,8 +154,8 @@ impl Runner {
         round: u32,
         units: &[MappedUnit],
     ) -> Option<Vec<Vec<f32>>> {
-        let mut updates = self.by_plan(model, round, units)?;
-        updates.retain(|update| update.shape() == (model.rows, model.columns));
+        let plan = self.plan(model, units.first()?.rows)?;
+        let updates = self.by_plan(&plan, model, round, units);
         Some(updates.into_iter().map(Tensor::into_values).collect())
     }
 }

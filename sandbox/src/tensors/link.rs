@@ -61,11 +61,7 @@ fn make(store: &mut Store<'_>, op: Op) -> Result<(Handle,)> {
 /// Charges for a look at elements, or something else that another unit may find otherwise.
 fn look(store: &mut Store<'_>, cost: Option<u64>) -> Result<()> {
     charge(store, cost)?;
-    Ok(require_live(store)?)
-}
-
-fn require_live(store: &Store<'_>) -> std::result::Result<(), NotRecorded> {
-    if store.data().recording.is_some() { Err(NotRecorded) } else { Ok(()) }
+    if store.data().recording.is_some() { Err(NotRecorded.into()) } else { Ok(()) }
 }
 
 fn get<'a>(store: &'a Store<'_>, handle: &Handle) -> Result<&'a Tensor, TensorError> {

@@ -2,7 +2,7 @@
 
 use cloister_broker::{
     ledger::{Entry, Reservation},
-    policy::Amount,
+    policy::{Amount, odds},
 };
 use cloister_privacy::Zcdp;
 use cloister_protocol::Digest;
@@ -12,9 +12,10 @@ use super::{
     fact::{Fact, Section, Source, quoted},
     record::Record,
     results::{Job, NotCounted},
-    words::{self, NOT_SHOWN},
+    words::{NOT_SHOWN, Quote},
 };
 use crate::{
+    budget::amount::{at_least, at_most, epsilon_left, machine, words},
     error::{Context, Result},
     ui,
 };
@@ -26,24 +27,20 @@ pub(super) fn necessity(record: &Record) -> Result<Section> {
     let account = &record.account;
     let delta = total.delta;
     let ledger = || Source::Ledger(account.head);
-    let mut facts: Vec<_> = NOT_SHOWN.iter().map(words::Quote::fact).collect();
+    let mut facts: Vec<_> = NOT_SHOWN.iter().map(Quote::fact).collect();
     facts.push(limit("budget of all jobs together, for ever", total, record.of_policy()));
     facts.push(limit("limit of one job", per_job, record.of_policy()));
     let spent = account.spent.epsilon_upper(delta).doing("what was spent")?;
     facts.push(Fact {
         what: "spent",
-        says: amount(account.spent, &at_most(spent), delta),
+        says: words(account.spent, &at_most(spent), delta),
         value: machine(account.spent, spent, delta),
         from: ledger(),
     });
-    let left = if account.left == total.rho {
-        total.epsilon
-    } else {
-        account.left.epsilon_upper(delta).doing("what is left")?
-    };
+    let left = epsilon_left(account.left, total)?;
     facts.push(Fact {
         what: "left",
-        says: amount(account.left, &at_least(left), delta),
+        says: words(account.left, &at_least(left), delta),
         value: machine(account.left, left, delta),
         from: ledger(),
     });
@@ -113,7 +110,7 @@ pub(super) fn jobs(record: &Record) -> Result<Section> {
 
 fn limit(what: &'static str, limit: &Amount, from: Source) -> Fact {
     let Amount { epsilon, delta, rho } = *limit;
-    let (odds, at) = (odds(epsilon), amount(rho, &at_most(epsilon), delta));
+    let (odds, at) = (odds(epsilon), words(rho, &at_most(epsilon), delta));
     let says = format!(
         "{at}. But for a chance of {delta:e}, the odds of any guess about a person change by a \
          factor of {odds} at most"
@@ -152,7 +149,7 @@ fn reservation(
             record.party(&one.orchestrator),
             named(&code, one.code.digest()),
             named(&dataset, one.dataset.digest()),
-            amount(cost, &at_most(epsilon), delta)
+            words(cost, &at_most(epsilon), delta)
         ),
         value: json!({
             "time": ui::time(entry.time),
@@ -215,30 +212,6 @@ fn quoted_sentence(text: &str) -> String {
     format!("`{}`", ui::sentence(text).replace('`', "'"))
 }
 
-fn amount(rho: Zcdp, epsilon: &str, delta: f64) -> String {
-    format!("rho {rho}, epsilon {epsilon} at delta {delta:e}")
-}
-
-fn machine(rho: Zcdp, epsilon: f64, delta: f64) -> Value {
-    json!({ "pico_rho": rho.as_pico(), "epsilon": epsilon, "delta": delta })
-}
-
-/// An epsilon that at most becomes known: rounded up.
-fn at_most(epsilon: f64) -> String {
-    format!("{:.4}", (epsilon * 1e4).ceil() / 1e4)
-}
-
-/// An epsilon that can still be asked for: rounded down.
-fn at_least(epsilon: f64) -> String {
-    format!("{:.4}", (epsilon * 1e4).floor() / 1e4)
-}
-
-/// Epsilon multiplies odds by e to its power at most, as `policy explain` says it.
-fn odds(epsilon: f64) -> String {
-    let odds = epsilon.exp();
-    if odds < 100.0 { format!("{:.1}", (odds * 10.0).ceil() / 10.0) } else { "over 100".to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use cloister_broker::policy::{Policy, Template, explain, template};
@@ -269,10 +242,5 @@ mod tests {
             assert!(said.contains(words), "{words}: {said}");
             assert_eq!(fact.value["pico_rho"], total.rho.as_pico());
         }
-    }
-
-    #[test]
-    fn an_assessment_rounds_away_from_a_promise() {
-        assert_eq!((at_most(0.123_41), at_least(0.123_49)), ("0.1235".into(), "0.1234".into()));
     }
 }

@@ -9,11 +9,10 @@ use std::{
 
 use cloister_broker::{
     Ledger, Vault,
-    ledger::{Entry, Event, Reservation},
+    ledger::{Entry, Reservation},
     policy::Policy,
 };
 use cloister_party::{Home, Peers, Role};
-use cloister_privacy::Zcdp;
 use cloister_protocol::{
     Digest, Id, KeyId, Verified, cbor,
     code::{CodeApproval, CodeFile, CodeManifest},
@@ -28,6 +27,7 @@ use super::{
     results::{self, Results},
 };
 use crate::{
+    budget::Balance,
     enrol::fingerprint,
     error::{Context, Error, Result},
     files,
@@ -49,7 +49,7 @@ pub(super) struct Record {
     pub datasets: Vec<Dataset>,
     /// What authors say about code, where a manifest was seen.
     pub code: BTreeMap<Id<CodeManifest>, Code>,
-    pub account: Account,
+    pub account: Balance,
     pub results: Results,
 }
 
@@ -68,14 +68,6 @@ pub(super) struct Code {
     pub summary: Option<String>,
     /// Where the manifest was seen.
     pub from: Source,
-}
-
-/// The ledger, whose chain was verified.
-pub(super) struct Account {
-    pub entries: Vec<(Entry, Digest)>,
-    pub head: Digest,
-    pub spent: Zcdp,
-    pub left: Zcdp,
 }
 
 impl Record {
@@ -102,7 +94,8 @@ impl Record {
         approvals.sort_by_key(|one| one.id);
         let datasets = datasets(&home)?;
         // 3. What was spent.
-        let account = Account::read(&vault, home.id(), &policy.value)?;
+        let ledger = Ledger::open(&vault.ledger(), *home.id()).map_err(Error::failed)?;
+        let account = Balance::read(&ledger, &policy.value)?;
         // 4. What came of it.
         let results = results::read(&home, &policy.value, &account, folders)?;
         let code = manifests(code, &results)?;
@@ -155,47 +148,6 @@ impl Record {
     /// The reservations on this home's people, oldest first.
     pub(super) fn reservations(&self) -> impl Iterator<Item = (&Entry, &Digest, &Reservation)> {
         self.account.reservations(&self.policy.value)
-    }
-}
-
-impl Account {
-    fn read(vault: &Vault, owner: &KeyId, policy: &Policy) -> Result<Self> {
-        let ledger = Ledger::open(&vault.ledger(), *owner).map_err(Error::failed)?;
-        let (last, head) = ledger.verify_chain().map_err(Error::failed)?;
-        let mut entries = ledger.history().map_err(Error::failed)?;
-        // A broker may have appended since.
-        entries.retain(|(entry, _)| entry.seq <= last);
-        let (spent, left) = (Zcdp::ZERO, Zcdp::ZERO);
-        let mut account = Self { entries, head, spent, left };
-        let mut spent = Zcdp::ZERO;
-        for (_, _, one) in account.reservations(policy) {
-            spent = spent.checked_add(Zcdp::from_pico(one.cost)).doing("what was spent")?;
-        }
-        account.spent = spent;
-        account.left = policy.budget.total.rho.checked_sub(spent).unwrap_or(Zcdp::ZERO);
-        Ok(account)
-    }
-
-    /// The reservations on the policy's population.
-    pub(super) fn reservations<'a>(
-        &'a self,
-        policy: &'a Policy,
-    ) -> impl Iterator<Item = (&'a Entry, &'a Digest, &'a Reservation)> {
-        self.entries.iter().filter_map(|(entry, digest)| match &entry.event {
-            Event::Reserved(one) if one.population == policy.population => {
-                Some((entry, digest, &**one))
-            }
-            _ => None,
-        })
-    }
-
-    /// The newest version of the policy that was in force.
-    pub(super) fn newest_policy(&self) -> Option<u64> {
-        let version = |(entry, _): &(Entry, Digest)| match entry.event {
-            Event::Policy { version, .. } => Some(version),
-            Event::Reserved(_) => None,
-        };
-        self.entries.iter().rev().find_map(version)
     }
 }
 

@@ -14,18 +14,13 @@ use std::{
 use cloister_broker::policy::Policy;
 use cloister_party::Home;
 use cloister_protocol::{
-    Digest, PublicKey, Verified,
-    code::CodeManifest,
-    job::Job as SignedJob,
-    limits,
-    release::{CheckedReceipt, Receipt},
+    Digest, PublicKey, Verified, code::CodeManifest, job::Job as SignedJob, release::CheckedReceipt,
 };
-use serde_json::Value;
 
-use super::record::Account;
 use crate::{
-    error::{Context, Error, Result},
-    files, verify,
+    budget::Balance,
+    error::{Context, Result},
+    verify::{self, Outcome, Released},
 };
 
 /// What was found in the folders.
@@ -51,13 +46,19 @@ pub(super) struct Job {
     /// Whether that protected nothing from whoever ran it.
     pub unprotected: bool,
     /// How many models followed from the released sums.
-    pub replayed: u64,
+    pub replayed: usize,
 }
 
 /// A receipt that is not counted.
 pub(super) struct NotCounted {
     pub path: String,
     pub why: String,
+}
+
+impl NotCounted {
+    fn of(path: &Path, why: String) -> Self {
+        Self { path: path.display().to_string(), why }
+    }
 }
 
 impl Results {
@@ -72,6 +73,23 @@ impl Results {
 }
 
 impl Job {
+    /// Of releases that count.
+    fn of(folder: &Path, found: &Outcome) -> Result<Self> {
+        let Outcome { releases, verdict, replayed, .. } = found;
+        let checked = &releases[0].checked;
+        let platform = serde_json::to_value(verdict.platform()).doing("the platform's name")?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            of: checked.release.value.of,
+            signed: checked.job.clone(),
+            code: checked.code.clone(),
+            releases: releases.iter().map(|one| *one.checked.release.id.digest()).collect(),
+            platform: platform.as_str().unwrap_or_default().to_owned(),
+            unprotected: found.unprotected(),
+            replayed: *replayed,
+        })
+    }
+
     /// Its last release, which names the one before, and so on to the first.
     pub(super) fn last(&self) -> Digest {
         *self.releases.last().expect("a job that counts has releases")
@@ -82,24 +100,21 @@ impl Job {
 pub(super) fn read(
     home: &Home,
     policy: &Policy,
-    account: &Account,
+    account: &Balance,
     folders: &[PathBuf],
 ) -> Result<Results> {
     let mut results = Results::default();
     for folder in folders {
-        let delta = policy.budget.total.delta;
-        let found = verify::anybodys(slice::from_ref(folder), &policy.enclaves, delta)?.json;
-        for damaged in list(&found, "damaged") {
-            results
-                .not_counted
-                .push(NotCounted { path: text(damaged, "path"), why: text(damaged, "why") });
-        }
-        for job in list(&found, "jobs") {
-            match counted(home, policy, account, folder, job)? {
-                Ok(job) => results.add(job),
-                Err(why) => {
-                    let releases = list(job, "releases").iter().filter_map(Value::as_str);
-                    let not = |path: &str| NotCounted { path: path.to_owned(), why: why.clone() };
+        let found = verify::anybodys(slice::from_ref(folder), &policy.enclaves)?;
+        results
+            .not_counted
+            .extend(found.damaged.into_iter().map(|one| NotCounted::of(&one.path, one.why)));
+        for outcome in found.outcomes {
+            match refused(home, policy, account, &outcome) {
+                None => results.add(Job::of(folder, &outcome)?),
+                Some(why) => {
+                    let releases = outcome.releases.iter();
+                    let not = |one: &Released| NotCounted::of(&one.path, why.clone());
                     results.not_counted.extend(releases.map(not));
                 }
             }
@@ -108,57 +123,21 @@ pub(super) fn read(
     Ok(results)
 }
 
-/// The job, or why it does not count.
-fn counted(
-    home: &Home,
-    policy: &Policy,
-    account: &Account,
-    folder: &Path,
-    found: &Value,
-) -> Result<std::result::Result<Job, String>> {
+/// Why the releases of a job do not count, if they do not.
+fn refused(home: &Home, policy: &Policy, account: &Balance, found: &Outcome) -> Option<String> {
     // 1. What the verification says.
-    if found["accepted"] != true {
-        let failures: Vec<_> = list(found, "failures").iter().filter_map(Value::as_str).collect();
-        return Ok(Err(format!("it does not verify: {}", failures.join("; "))));
+    if !found.accepted() {
+        return Some(format!("it does not verify: {}", found.failures.join("; ")));
     }
-    let mut releases = Vec::new();
-    let mut last = None;
-    for path in list(found, "releases").iter().filter_map(Value::as_str) {
-        let checked = again(Path::new(path))?;
-        if checked.transcript_id.to_string() != text(found, "transcript") {
-            return Err(Error::failed(format!("{path} was changed meanwhile: try again")));
-        }
-        releases.push(*checked.release.id.digest());
-        last = Some(checked);
-    }
-    let Some(checked) = last else { return Ok(Err("there is no release".to_owned())) };
     // 2. and 3. What this home says.
-    if let Err(why) = granted_here(home, policy, account, &checked) {
-        return Ok(Err(why.to_owned()));
-    }
-    Ok(Ok(Job {
-        folder: folder.to_owned(),
-        of: checked.release.value.of,
-        signed: checked.job,
-        code: checked.code,
-        releases,
-        platform: text(found, "platform"),
-        unprotected: found["simulated"] == true || found["debug"] == true,
-        replayed: found["models_replayed"].as_u64().unwrap_or(0),
-    }))
-}
-
-/// Reads a receipt that was verified, for the ids in it.
-fn again(path: &Path) -> Result<CheckedReceipt> {
-    let bytes = files::read(path, limits::RECEIPT as u64)?;
-    let tensors = files::read(&path.with_extension("safetensors"), limits::TENSORS)?;
-    Receipt::from_bytes(&bytes).with_path(path)?.check(&tensors).with_path(path)
+    let Some(last) = found.releases.last() else { return Some("there is no release".to_owned()) };
+    granted_here(home, policy, account, &last.checked).err().map(str::to_owned)
 }
 
 fn granted_here(
     home: &Home,
     policy: &Policy,
-    account: &Account,
+    account: &Balance,
     checked: &CheckedReceipt,
 ) -> std::result::Result<(), &'static str> {
     let broker = home.myself().broker_key().map(PublicKey::id);
@@ -180,12 +159,4 @@ fn granted_here(
     }
     Err("it verifies and was granted by this home's broker, but the ledger does not have it: \
          entries are missing, as in an older copy; grant nothing before that is explained")
-}
-
-fn list<'a>(of: &'a Value, key: &str) -> &'a [Value] {
-    of[key].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text(of: &Value, key: &str) -> String {
-    of[key].as_str().unwrap_or_default().to_owned()
 }
