@@ -5,13 +5,12 @@ mod calls;
 
 use std::sync::LazyLock;
 
-use cloister_privacy::Gate;
 use cloister_sandbox::package::{componentize, embed_world};
 use cloister_sandbox::{Limits, Settings, Trial, compile};
 use libfuzzer_sys::fuzz_target;
 use wasm_smith::{Config, Module};
 
-use calls::{CALLS, import};
+use calls::{CALLS, check, import};
 
 /// Shape of the model.
 const MODEL: [u32; 2] = [3, 4];
@@ -68,19 +67,6 @@ fuzz_target!(|bytes: &[u8]| {
     let settings = Settings { limits, params: Vec::new(), seed: [1; 32], features: 4, targets: 1 };
     let mut trial = Trial::with_model(&compiled, settings, MODEL).expect("what is taken is linked");
 
-    let units = [([0.5_f32; 8], [1.0_f32; 2]), ([f32::NAN; 8], [-3.0; 2])];
-    let bits = |update: &[f32]| update.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    let parts: Vec<_> = units.iter().map(|(x, y)| (&x[..], &y[..])).collect();
-    let planned = trial.planned(&parts);
-    for (place, (features, targets)) in units.iter().enumerate() {
-        let [first, again] = [(); 2].map(|()| trial.examine(features, targets));
-        assert_eq!((first.outcome, first.fuel), (again.outcome, again.fuel));
-        assert_eq!(bits(&first.update), bits(&again.update));
-        let planned = planned.as_ref().and_then(|planned| planned.get(place));
-        if let (Some(planned), false) = (planned, first.update.is_empty()) {
-            assert_eq!(bits(planned), bits(&first.update));
-        }
-        let gate = Gate::new(1.0, 1 << 12, trial.dimension()).expect("a gate");
-        assert!(trial.gated(features, targets, &gate).is_some(), "a sum that no unit can have");
-    }
+    let unit = |feature: f32, target: f32| (vec![feature; 8], vec![target; 2]);
+    check(&mut trial, &[unit(0.5, 1.0), unit(f32::NAN, -3.0)]);
 });

@@ -8,12 +8,11 @@ mod calls;
 use std::fmt::Write as _;
 use std::sync::{LazyLock, Mutex};
 
-use cloister_privacy::Gate;
 use cloister_sandbox::package::{componentize, embed_world};
-use cloister_sandbox::{Limits, Outcome, Settings, Trial, compile};
+use cloister_sandbox::{Limits, Settings, Trial, compile};
 use libfuzzer_sys::fuzz_target;
 
-use calls::{CALLS, import};
+use calls::{CALLS, check, import};
 
 /// Numbers of a call: which, three slots, two sizes, two numbers.
 const ROW: usize = 8;
@@ -147,39 +146,6 @@ fuzz_target!(|bytes: &[u8]| {
     let mut trial = TRIAL.lock().expect("nobody has panicked");
     trial.set_params(params.into_iter().map(|value| (String::new(), value)).collect());
 
-    let units = [unit(0), unit(7), unit(13)];
-    let bits = |update: &[f32]| update.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    let updates: Vec<_> = units
-        .iter()
-        .map(|(features, targets)| {
-            let first = trial.examine(features, targets);
-            let again = trial.examine(features, targets);
-            assert_eq!((first.outcome, first.fuel), (again.outcome, again.fuel));
-            assert_eq!(bits(&first.update), bits(&again.update));
-            assert_ne!(first.outcome, Outcome::DoesNotFit);
-            (first.outcome, bits(&first.update))
-        })
-        .collect();
-
-    // What is recorded of it does the same to several units at once.
-    let parts: Vec<_> = units.iter().map(|(x, y)| (&x[..], &y[..])).collect();
-    if let Some(planned) = trial.planned(&parts) {
-        if planned.is_empty() {
-            assert!(updates.iter().all(|(outcome, _)| *outcome == Outcome::UpdateShape));
-        } else {
-            assert_eq!(planned.len(), units.len());
-        }
-        for ((outcome, update), planned) in updates.iter().zip(&planned) {
-            if *outcome == Outcome::NotFinite {
-                assert!(planned.iter().any(|x| !x.is_finite()));
-            } else {
-                assert_eq!((*outcome, update), (Outcome::Update, &bits(planned)));
-            }
-        }
-    }
-
     assert_eq!(trial.dimension(), DIMENSION);
-    let gate = Gate::new(1.0, 1 << 12, DIMENSION).expect("a gate");
-    let (features, targets) = &units[0];
-    assert!(trial.gated(features, targets, &gate).is_some(), "a sum that no unit can have");
+    check(&mut trial, &[unit(0), unit(7), unit(13)]);
 });

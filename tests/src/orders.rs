@@ -6,8 +6,9 @@ use anyhow::Result;
 use cloister_enclave::rounds::plan;
 use cloister_host::{relay::Material, store::StoredDataset};
 use cloister_protocol::{
-    Id, Signed, SigningKey,
+    Digest, Id, KeyId, Signed, SigningKey,
     code::{CodeFile, CodeManifest},
+    dataset::{Column, ColumnType, HeaderCore, Role, Unit},
     job::{
         CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule,
         ServerStep,
@@ -50,6 +51,43 @@ pub fn job_on(code: Id<CodeManifest>, datasets: Vec<JobDataset>) -> Result<Job> 
     };
     price(&mut job)?;
     Ok(job)
+}
+
+/// Whoever it is, where nobody looks.
+#[must_use]
+pub fn nobody() -> KeyId {
+    KeyId::new(Digest::of("test", &[]))
+}
+
+/// What a job of [`nobody`] says about a dataset of so many units.
+#[must_use]
+pub fn nobodys(units: u64) -> JobDataset {
+    let manifest = Id::new(Digest::of("test", &[]));
+    JobDataset { manifest, owner: nobody(), population: "patients".into(), units }
+}
+
+/// The header of such a dataset: features and a label from 0 to 1, each row a unit.
+#[must_use]
+pub fn header(features: impl IntoIterator<Item = String>) -> HeaderCore {
+    let column = |name: String, role| Column {
+        name,
+        role,
+        kind: ColumnType::F64,
+        lower: Some(0.0),
+        upper: Some(1.0),
+        typical: None,
+    };
+    let features = features.into_iter().map(|name| column(name, Role::Feature));
+    HeaderCore {
+        version: 1,
+        dataset: ByteArray::new([1; 16]),
+        name: "visits".into(),
+        owner: nobody(),
+        broker: nobody(),
+        population: "patients".into(),
+        unit: Unit::Row,
+        columns: features.chain([column("label".into(), Role::Label)]).collect(),
+    }
 }
 
 /// Writes the true cost of its releases into a job.

@@ -19,10 +19,10 @@ use cloister_enclave::{
 use cloister_host::{relay::Material, store::StoredDataset};
 use cloister_party::{Home, Role};
 use cloister_protocol::{
-    Digest, Id, KeyId, SigningKey,
+    Digest, Id, SigningKey,
     code::CodeFile,
-    dataset::{Column, ColumnType, HeaderCore, Role as ColumnRole, Unit},
-    job::{GateMode, Job, JobDataset, Schedule},
+    dataset::HeaderCore,
+    job::{GateMode, Job, Schedule},
     release::{Output as Declared, Receipt, Stage},
 };
 use cloister_sandbox::{Settings, UnitRows, compile};
@@ -35,7 +35,6 @@ use cloister_tests::{
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use serde_bytes::ByteArray;
 
 const OWNERS: [&str; 2] = ["alpha", "beta"];
 /// Wide, so that a busy machine's jitter is not taken for a slip.
@@ -244,36 +243,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Result<Self> {
-        let nobody = KeyId::new(Digest::of("test", &[]));
-        let column = |name: &str, role| Column {
-            name: name.into(),
-            role,
-            kind: ColumnType::F64,
-            lower: Some(0.0),
-            upper: Some(1.0),
-            typical: None,
-        };
-        let header = HeaderCore {
-            version: 1,
-            dataset: ByteArray::new([1; 16]),
-            name: "visits".into(),
-            owner: nobody,
-            broker: nobody,
-            population: "patients".into(),
-            unit: Unit::Row,
-            columns: vec![
-                column("size", ColumnRole::Feature),
-                column("shape", ColumnRole::Feature),
-                column("sick", ColumnRole::Label),
-            ],
-        };
-        let dataset = JobDataset {
-            manifest: Id::new(Digest::of("test", &[])),
-            owner: nobody,
-            population: "patients".into(),
-            units: 20,
-        };
-        let job = orders::job_on(Id::new(Digest::of("test", &[])), vec![dataset])?;
+        let header = orders::header(["size", "shape"].map(str::to_owned));
+        let code = Id::new(Digest::of("test", &[]));
+        let job = orders::job_on(code, vec![orders::nobodys(20)])?;
         Ok(Self { programs: Programs::find()?, job, header })
     }
 

@@ -8,15 +8,13 @@ use cloister_enclave::{
     rows::{Shape, Units},
 };
 use cloister_protocol::{
-    Digest, Id, KeyId,
-    dataset::{Column, ColumnType, HeaderCore, Role, Unit},
+    Digest, Id,
     job::{Gate, GateMode, Job, JobDataset},
 };
 use cloister_sandbox::{Settings, Trial, UnitRows, compile};
 use cloister_tests::{Programs, orders};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use serde_bytes::ByteArray;
 
 /// Grid steps in the clip bound.
 pub const STEPS: u64 = 1024;
@@ -42,14 +40,7 @@ impl World {
         noise: f64,
         seed: u8,
     ) -> Result<Vec<Vec<f64>>> {
-        let nobody = KeyId::new(Digest::of("test", &[]));
-        let dataset = JobDataset {
-            manifest: Id::new(Digest::of("test", &[])),
-            owner: nobody,
-            population: "patients".into(),
-            units: units.len() as u64,
-        };
-        let mut job = orders::job_on(Id::new(Digest::of("test", &[])), vec![dataset])?;
+        let mut job = job(vec![orders::nobodys(units.len() as u64)])?;
         job.gate =
             Gate { mode: GateMode::Unit, clip: self.clip, steps: STEPS, sigma: in_steps(noise) };
         (job.rounds, job.centring) = (rounds, None);
@@ -60,7 +51,8 @@ impl World {
         let workshop = boot::workshop(Programs::find()?.enclave(), Some(1))?;
         let mut pools = Pools::new(&workshop, &compiled, &settings);
         let model = pools.first_model()?;
-        let plan = Plan::new(&job, Shape::of(&self.header()), model, None)?;
+        let header = orders::header((0..self.features).map(|i| format!("x{i}")));
+        let plan = Plan::new(&job, Shape::of(&header), model, None)?;
         let (mut rng, mut outputs) = (ChaCha20Rng::from_seed([seed; 32]), Vec::new());
         let units = Units::from_rows(units);
         let done = rounds::run(&plan, units, &mut pools, &mut rng, &mut outputs);
@@ -74,8 +66,8 @@ impl World {
 
     /// The plain sum of the same updates, in clip bounds: not clipped, without noise.
     pub fn plain_sum(&self, units: &[UnitRows]) -> Result<Vec<f64>> {
-        let job = orders::job_on(Id::new(Digest::of("test", &[])), Vec::new());
-        let trial = Trial::new(&compile(&self.component)?, self.settings(&job?))?;
+        let settings = self.settings(&job(Vec::new())?);
+        let trial = Trial::new(&compile(&self.component)?, settings)?;
         let mut sum = vec![0.0; trial.dimension()];
         for unit in units {
             let update = trial.examine(&unit.features, &unit.targets).update;
@@ -91,29 +83,10 @@ impl World {
         let limits = call_limits(&job.limits, 0);
         Settings { limits, params: Vec::new(), seed: [1; 32], features: self.features, targets: 1 }
     }
+}
 
-    fn header(&self) -> HeaderCore {
-        let nobody = KeyId::new(Digest::of("test", &[]));
-        let column = |name: String, role| Column {
-            name,
-            role,
-            kind: ColumnType::F64,
-            lower: Some(0.0),
-            upper: Some(1.0),
-            typical: None,
-        };
-        let features = (0..self.features).map(|i| column(format!("x{i}"), Role::Feature));
-        HeaderCore {
-            version: 1,
-            dataset: ByteArray::new([1; 16]),
-            name: "visits".into(),
-            owner: nobody,
-            broker: nobody,
-            population: "patients".into(),
-            unit: Unit::Row,
-            columns: features.chain([column("label".into(), Role::Label)]).collect(),
-        }
-    }
+fn job(datasets: Vec<JobDataset>) -> Result<Job> {
+    orders::job_on(Id::new(Digest::of("test", &[])), datasets)
 }
 
 /// Numbers between -1 and 1 that follow from a seed.
