@@ -53,44 +53,42 @@ impl Release {
     }
 }
 
-/// All releases of a job. Server steps on them are post-processing and free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobCost {
-    /// How many rounds, each with one release.
-    pub rounds: u32,
-    /// The release of each round.
-    pub round: Release,
-    /// Release 0, a mean of the features that centres them, if the job has one.
-    /// The runtime computes it unit by unit, so its sensitivity is
-    /// [`Unit`](Sensitivity::Unit) even where rounds are grouped.
-    pub centring: Option<Release>,
-}
+/// All releases of a job, in their order: so many of each kind. Server steps on them are
+/// post-processing and free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobCost(Vec<(u32, Release)>);
 
 impl JobCost {
+    /// The cost of so many releases of each kind, one kind after the other.
+    #[must_use]
+    pub fn new(releases: impl IntoIterator<Item = (u32, Release)>) -> Self {
+        Self(releases.into_iter().collect())
+    }
+
     /// The total, rounded up release by release, as the ledger charges it.
     ///
     /// # Errors
     ///
-    /// [`Error::ZeroRounds`], and as for [`Zcdp::of_gaussian`].
+    /// As for [`Zcdp::of_gaussian`].
     pub fn total(&self) -> Result<Zcdp, Error> {
-        self.after(self.rounds)
+        self.of_first(u32::MAX)
     }
 
-    /// What has been released once `round` rounds are over, centring included.
-    /// The whole job is reserved beforehand; this is for showing progress.
+    /// What the first so many releases cost. The whole job is reserved beforehand; this is
+    /// for showing progress.
     ///
     /// # Errors
     ///
     /// As for [`total`](Self::total).
-    pub fn after(&self, round: u32) -> Result<Zcdp, Error> {
-        if self.rounds == 0 {
-            return Err(Error::ZeroRounds);
+    pub fn of_first(&self, releases: u32) -> Result<Zcdp, Error> {
+        let mut left = releases;
+        let mut total = Zcdp::ZERO;
+        for (count, release) in &self.0 {
+            let now = left.min(*count);
+            left -= now;
+            total = total.checked_add(release.cost()?.checked_mul(now.into())?)?;
         }
-        let rounds = self.round.cost()?.checked_mul(round.into())?;
-        match &self.centring {
-            Some(centring) => centring.cost()?.checked_add(rounds),
-            None => Ok(rounds),
-        }
+        Ok(total)
     }
 }
 
@@ -106,14 +104,16 @@ mod tests {
 
     #[test]
     fn a_job_costs_the_sum_of_its_releases() {
-        let mut job =
-            JobCost { rounds: 24, round: release(Sensitivity::Unit, 1024, 22_000), centring: None };
+        let round = release(Sensitivity::Unit, 1024, 22_000);
+        let job = JobCost::new([(24, round)]);
         assert_eq!(job.total().unwrap().as_pico(), 24 * 1_083_239_670);
-        job.centring = Some(release(Sensitivity::Unit, 1, 3));
+        let job = JobCost::new([(1, release(Sensitivity::Unit, 1, 3)), (24, round)]);
         let total = 24 * 1_083_239_670 + 55_555_555_556;
         assert_eq!(job.total().unwrap().as_pico(), total);
-        assert_eq!(job.after(0).unwrap().as_pico(), 55_555_555_556);
-        assert_eq!(job.after(24), job.total());
+        let first = |releases| job.of_first(releases).unwrap().as_pico();
+        assert_eq!([first(0), first(1)], [0, 55_555_555_556]);
+        assert_eq!(first(3), 55_555_555_556 + 2 * 1_083_239_670);
+        assert_eq!([first(25), first(26)], [total, total]);
     }
 
     #[test]
@@ -125,16 +125,13 @@ mod tests {
 
     #[test]
     fn jobs_that_cannot_be_charged_are_refused() {
-        let job = |rounds, round| JobCost { rounds, round, centring: None };
-        let ordinary = release(Sensitivity::Unit, 1024, 2048);
-        assert_eq!(job(0, ordinary).total(), Err(Error::ZeroRounds));
+        let job = |rounds, round| JobCost::new([(rounds, round)]);
         let dear = release(Sensitivity::Unit, 6000, 1);
         assert!(job(1, dear).total().is_ok());
         assert_eq!(job(2, dear).total(), Err(Error::CostOverflow));
         let huge = release(Sensitivity::Group, u64::MAX, 1);
         assert_eq!(job(1, huge).total(), Err(Error::CostOverflow));
-        let mut silent = job(1, ordinary);
-        silent.centring = Some(release(Sensitivity::Unit, 1024, 0));
+        let silent = job(1, release(Sensitivity::Unit, 1024, 0));
         assert!(matches!(silent.total(), Err(Error::SigmaOutOfRange { found: 0, .. })));
     }
 
@@ -154,23 +151,16 @@ mod tests {
             group: bool,
         ) {
             let sensitivity = if group { Sensitivity::Group } else { Sensitivity::Unit };
-            let job = JobCost {
-                rounds,
-                round: release(sensitivity, steps, sigma),
-                centring: None,
-            };
-            let total = job.total().unwrap();
-            let mut longer = job;
-            longer.rounds += 1;
-            prop_assert!(longer.total().unwrap() > total);
-            let mut quieter = job;
-            quieter.round.sigma_steps += more;
-            prop_assert!(quieter.total().unwrap() <= total);
-            let mut wider = job;
-            wider.round.steps += more;
-            prop_assert!(wider.total().unwrap() >= total);
-            let mut centred = job;
-            centred.centring = Some(release(Sensitivity::Unit, steps, sigma));
+            let round = release(sensitivity, steps, sigma);
+            let cost = |rounds, round| JobCost::new([(rounds, round)]).total().unwrap();
+            let total = cost(rounds, round);
+            prop_assert!(cost(rounds + 1, round) > total);
+            let quieter = Release { sigma_steps: sigma + more, ..round };
+            prop_assert!(cost(rounds, quieter) <= total);
+            let wider = Release { steps: steps + more, ..round };
+            prop_assert!(cost(rounds, wider) >= total);
+            let centring = release(Sensitivity::Unit, steps, sigma);
+            let centred = JobCost::new([(1, centring), (rounds, round)]);
             prop_assert!(centred.total().unwrap() > total);
         }
     }

@@ -45,7 +45,7 @@
 //! }
 //!
 //! // The only way out of a sum is through noise. (A fixed seed is for examples.)
-//! let noise = DiscreteGaussian::new(plan.cost.round.sigma_steps)?;
+//! let noise = DiscreteGaussian::new(plan.round.sigma_steps)?;
 //! let mut rng = ChaCha12Rng::from_seed([0; 32]);
 //! let release = sum.noise(&noise, &mut rng);
 //! let mean = release.mean(2)?;

@@ -67,8 +67,10 @@ pub struct PlanRequest {
 pub struct Plan {
     /// What epsilon and delta come to, rounded down.
     pub budget: Zcdp,
-    /// The releases, with the smallest sigmas that fit.
-    pub cost: JobCost,
+    /// The release before the rounds, if one was asked for, with the smallest sigma that fits.
+    pub centring: Option<Release>,
+    /// The release of each round, with the smallest sigma that fits.
+    pub round: Release,
     /// What the releases cost, rounded up; at most the budget.
     pub total: Zcdp,
 }
@@ -117,10 +119,13 @@ impl PlanRequest {
         let each = Zcdp::from_pico(left.as_pico() / u64::from(self.rounds));
         let (round, _) = cheapest(self.sensitivity, self.steps, each)?;
 
-        let cost = JobCost { rounds: self.rounds, round, centring };
-        let total = cost.total()?;
-        Ok(Plan { budget, cost, total })
+        let total = cost(centring, self.rounds, round).total()?;
+        Ok(Plan { budget, centring, round, total })
     }
+}
+
+fn cost(centring: Option<Release>, rounds: u32, round: Release) -> JobCost {
+    JobCost::new(centring.map(|release| (1, release)).into_iter().chain([(rounds, round)]))
 }
 
 /// The release with the smallest sigma that costs at most `budget`, and its cost.
@@ -169,9 +174,9 @@ mod tests {
     fn the_plan_of_the_first_demonstration() {
         let plan = request().solve().unwrap();
         // 2048 / sqrt(2 * 0.0305566 / 5) = 18524.2
-        assert_eq!(plan.cost.centring.unwrap().sigma_steps, 18_525);
+        assert_eq!(plan.centring.unwrap().sigma_steps, 18_525);
         // 1024 / sqrt(2 * 0.0305566 * 4 / 5 / 24) = 22687.3
-        assert_eq!(plan.cost.round.sigma_steps, 22_688);
+        assert_eq!(plan.round.sigma_steps, 22_688);
         assert!(plan.total <= plan.budget);
         assert!(plan.total.epsilon_upper(1e-5).unwrap() <= 1.0);
         assert!(plan.total.epsilon_upper(1e-5).unwrap() > 0.999);
@@ -179,9 +184,9 @@ mod tests {
 
     #[test]
     fn groups_need_twice_the_noise_in_rounds_and_not_in_centring() {
-        let unit = request().solve().unwrap().cost;
+        let unit = request().solve().unwrap();
         let group = PlanRequest { sensitivity: Sensitivity::Group, ..request() };
-        let group = group.solve().unwrap().cost;
+        let group = group.solve().unwrap();
         assert_eq!(group.centring, unit.centring);
         let (unit, group) = (unit.round.sigma_steps, group.round.sigma_steps);
         assert!((2 * unit - 1..=2 * unit).contains(&group), "{unit} {group}");
@@ -241,15 +246,16 @@ mod tests {
             .solve()
             .unwrap();
             prop_assert!(plan.total <= plan.budget);
-            prop_assert_eq!(plan.cost.total().unwrap(), plan.total);
+            let spent = |centring, round| cost(centring, rounds, round).total().unwrap();
+            prop_assert_eq!(spent(plan.centring, plan.round), plan.total);
             prop_assert!(plan.total.epsilon_upper(1e-5).unwrap() <= epsilon);
             // One step less of sigma no longer fits.
-            let mut louder = plan.cost;
-            louder.round.sigma_steps -= 1;
-            if louder.round.sigma_steps > 0 {
-                prop_assert!(louder.total().unwrap() > plan.budget);
+            let mut louder = plan.round;
+            louder.sigma_steps -= 1;
+            if louder.sigma_steps > 0 {
+                prop_assert!(spent(plan.centring, louder) > plan.budget);
             }
-            if let Some(mut centring) = plan.cost.centring {
+            if let Some(mut centring) = plan.centring {
                 centring.sigma_steps -= 1;
                 let share = Share::new(part, 9).unwrap().of(plan.budget);
                 if centring.sigma_steps > 0 {

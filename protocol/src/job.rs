@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use cloister_privacy::{JobCost, Release, Sensitivity};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use thiserror::Error;
@@ -282,10 +283,38 @@ impl Job {
         }
     }
 
+    /// What its releases cost, in their order.
+    #[must_use]
+    pub fn charges(&self) -> JobCost {
+        let centring = self.centring.map(|centring| (1, centring.gate().release()));
+        JobCost::new(centring.into_iter().chain([(self.rounds, self.gate.release())]))
+    }
+
     /// Releases of this job: the centring release, if any, and one per round.
     #[must_use]
     pub fn releases(&self) -> u32 {
         self.rounds + u32::from(self.centring.is_some())
+    }
+}
+
+impl Gate {
+    /// A release through this gate, as it is charged.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        let sensitivity = match self.mode {
+            GateMode::Unit => Sensitivity::Unit,
+            GateMode::Groups(_) => Sensitivity::Group,
+        };
+        Release { sensitivity, steps: self.steps, sigma_steps: self.sigma }
+    }
+}
+
+impl Centring {
+    /// What the gate does: by unit, whatever the rounds do.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        let Self { clip, steps, sigma } = *self;
+        Gate { mode: GateMode::Unit, clip, steps, sigma }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Result;
-use cloister_enclave::rounds::plan;
 use cloister_host::{relay::Material, store::StoredDataset};
 use cloister_protocol::{
     Digest, Id, KeyId, Signed, SigningKey,
@@ -92,7 +91,7 @@ pub fn header(features: impl IntoIterator<Item = String>) -> HeaderCore {
 
 /// Writes the true cost of its releases into a job.
 pub fn price(job: &mut Job) -> Result<()> {
-    job.cost = plan::cost(job).total()?.as_pico();
+    job.cost = job.charges().total()?.as_pico();
     Ok(())
 }
 

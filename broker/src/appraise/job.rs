@@ -1,9 +1,9 @@
 //! The rules on the job.
 
-use cloister_privacy::{JobCost, Release, Sensitivity, Zcdp};
+use cloister_privacy::Zcdp;
 use cloister_protocol::{
     Signed, Verified,
-    job::{GateMode, Job, JobError},
+    job::{Job, JobError},
     transcript::Transcript,
 };
 
@@ -61,20 +61,9 @@ pub(super) fn check(
 
 /// Computes the cost from the gate's parameters; returns it in pico-rho.
 pub(super) fn check_cost(job: &Job, policy: &Policy) -> Result<u64, Denial> {
-    let sensitivity = match job.gate.mode {
-        GateMode::Unit => Sensitivity::Unit,
-        GateMode::Groups(_) => Sensitivity::Group,
-    };
-    let round = Release { sensitivity, steps: job.gate.steps, sigma_steps: job.gate.sigma };
-    let centring = job.centring.map(|centring| Release {
-        sensitivity: Sensitivity::Unit,
-        steps: centring.steps,
-        sigma_steps: centring.sigma,
-    });
     let stated = format!("{} pico-rho", job.cost);
-    let total = JobCost { rounds: job.rounds, round, centring }
-        .total()
-        .map_err(|error| Denial::new(Rule::CostMismatch, error, &stated))?;
+    let total =
+        job.charges().total().map_err(|error| Denial::new(Rule::CostMismatch, error, &stated))?;
     if total != Zcdp::from_pico(job.cost) {
         let expected = format!("{} pico-rho", total.as_pico());
         return Err(Denial::new(Rule::CostMismatch, expected, stated));

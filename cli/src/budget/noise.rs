@@ -14,7 +14,7 @@ impl Rounds {
     /// What the job costs with noise of `sigma` steps, as the ledger charges it.
     pub(super) fn cost(self, sigma: u64) -> Result<Zcdp, Error> {
         let round = Release { sensitivity: Sensitivity::Unit, steps: STEPS, sigma_steps: sigma };
-        JobCost { rounds: self.0, round, centring: None }.total()
+        JobCost::new([(self.0, round)]).total()
     }
 
     /// The least noise, in steps, with which the job costs at most `budget`; `None` when

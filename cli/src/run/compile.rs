@@ -124,7 +124,7 @@ mod tests {
         let parts = Parts { code: &code, planned: &planned, datasets: &datasets };
         let job = compile(&text(), &parts, None).unwrap();
         assert_eq!(job.cost, planned.plan.total.as_pico());
-        assert_eq!(job.gate.sigma, planned.plan.cost.round.sigma_steps);
+        assert_eq!(job.gate.sigma, planned.plan.round.sigma_steps);
         assert_eq!(plan::spent(&job, job.releases()).unwrap(), planned.plan.total);
         assert_eq!(job.units(), 250);
         let again = compile(&text(), &parts, None).unwrap();

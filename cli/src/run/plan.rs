@@ -7,7 +7,6 @@ use super::text::JobText;
 use crate::{
     error::{Context, Result},
     ui::Page,
-    verify::cost,
 };
 
 /// The gates of a job and what they cost.
@@ -34,9 +33,9 @@ pub fn plan(text: &JobText) -> Result<Planned> {
     };
     let plan = request.solve().doing("the job cannot be planned")?;
     let mode = text.groups.map_or(GateMode::Unit, GateMode::Groups);
-    let sigma = plan.cost.round.sigma_steps;
+    let sigma = plan.round.sigma_steps;
     let gate = Gate { mode, clip: text.clip, steps, sigma };
-    let centring = text.centring.as_ref().zip(plan.cost.centring).map(|(text, release)| Centring {
+    let centring = text.centring.as_ref().zip(plan.centring).map(|(text, release)| Centring {
         clip: text.clip,
         steps: release.steps,
         sigma: release.sigma_steps,
@@ -46,7 +45,7 @@ pub fn plan(text: &JobText) -> Result<Planned> {
 
 /// What has been spent after so many releases of `job`, as the ledger counts.
 pub fn spent(job: &Job, releases: u32) -> Result<Zcdp> {
-    cost::of_first(job, releases).doing("the job's cost")
+    job.charges().of_first(releases).doing("the job's cost")
 }
 
 /// The plan for the person who pays with other people's privacy.

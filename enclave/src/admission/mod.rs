@@ -24,7 +24,7 @@ use cloister_sandbox::{Compiled, Settings};
 
 use crate::{
     refusal::{Code, Refused},
-    rounds::{Plan, Pools, Workshop, plan},
+    rounds::{Plan, Pools, Workshop},
     rows::{self, Shape, Units},
 };
 
@@ -84,7 +84,7 @@ impl Admitted {
 }
 
 fn check_cost(job: &Job) -> Result<(), Refused> {
-    let total = plan::cost(job).total().map_err(Refused::with(Code::GateInvalid))?.as_pico();
+    let total = job.charges().total().map_err(Refused::with(Code::GateInvalid))?.as_pico();
     if total == job.cost {
         return Ok(());
     }

@@ -111,7 +111,7 @@ pub fn run<R: CryptoRng>(
             Tensor::floats("centre", centre.clone()),
         ];
         tensors.extend(first_model.take());
-        let (gate, divisor, cost) = (centring.declared(), plan.units, centring.cost);
+        let (gate, divisor, cost) = (centring.declared, plan.units, centring.cost);
         outlet.release(Output { number, stage: Stage::Centring, gate, divisor, cost, tensors })?;
         number += 1;
     }

@@ -1,8 +1,6 @@
 //! What the rounds of a job do, worked out before any row is there.
 
-use cloister_privacy::{
-    DiscreteGaussian, Error, Gate, JobCost, NoisySum, Release, Sensitivity, Server, ServerState,
-};
+use cloister_privacy::{DiscreteGaussian, Error, Gate, NoisySum, Server, ServerState};
 use cloister_protocol::job::{self, GateMode, Job};
 use rand_core::CryptoRng;
 
@@ -35,15 +33,8 @@ pub struct Centring {
     pub(super) gate: Gate,
     pub(super) noise: DiscreteGaussian,
     pub(super) cost: u64,
-    declared: job::Centring,
-}
-
-impl Centring {
     /// The gate as a release writes it.
-    pub(super) fn declared(&self) -> job::Gate {
-        let job::Centring { clip, steps, sigma } = self.declared;
-        job::Gate { mode: GateMode::Unit, clip, steps, sigma }
-    }
+    pub(super) declared: job::Gate,
 }
 
 impl Plan {
@@ -61,16 +52,16 @@ impl Plan {
         public: Option<Units>,
     ) -> Result<Self, Error> {
         let job::Gate { mode, clip, steps, sigma } = job.gate;
-        let cost = cost(job);
-        let centring = match (&job.centring, &cost.centring) {
-            (Some(declared), Some(release)) => Some(Centring {
+        let centring = |centring: job::Centring| {
+            let declared = centring.gate();
+            Ok(Centring {
                 gate: Gate::new(declared.clip, declared.steps, shape.features.len())?,
                 noise: DiscreteGaussian::new(declared.sigma)?,
-                cost: release.cost()?.as_pico(),
-                declared: *declared,
-            }),
-            _ => None,
+                cost: declared.release().cost()?.as_pico(),
+                declared,
+            })
         };
+        let centring = job.centring.map(centring).transpose()?;
         let job::ServerStep { rate, momentum, average_last, scale, clamp } = job.server;
         let server = Server::new(rate, momentum, average_last)?;
         // Only to refuse a first model that is not finite; see `start`.
@@ -78,7 +69,7 @@ impl Plan {
         Ok(Self {
             gate: Gate::new(clip, steps, first_model.len())?,
             noise: DiscreteGaussian::new(sigma)?,
-            round_cost: cost.round.cost()?.as_pico(),
+            round_cost: job.gate.release().cost()?.as_pico(),
             centring,
             rounds: job.rounds,
             declared: job.gate,
@@ -163,21 +154,4 @@ impl Plan {
 /// The noised sum over the public number of a validated job's units or groups.
 pub(super) fn mean(noised: &NoisySum, divisor: u64) -> Vec<f64> {
     noised.mean(divisor).expect("a validated job has units")
-}
-
-/// The releases of a job, as the privacy crate charges them.
-#[must_use]
-pub fn cost(job: &Job) -> JobCost {
-    let release = |sensitivity, steps, sigma_steps| Release { sensitivity, steps, sigma_steps };
-    let job::Gate { mode, clip: _, steps, sigma } = job.gate;
-    let sensitivity = match mode {
-        GateMode::Unit => Sensitivity::Unit,
-        GateMode::Groups(_) => Sensitivity::Group,
-    };
-    JobCost {
-        rounds: job.rounds,
-        round: release(sensitivity, steps, sigma),
-        // By unit in any case.
-        centring: job.centring.map(|c| release(Sensitivity::Unit, c.steps, c.sigma)),
-    }
 }

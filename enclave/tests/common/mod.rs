@@ -8,10 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
-use cloister_enclave::{
-    boot,
-    rounds::{Workshop, plan},
-};
+use cloister_enclave::{boot, rounds::Workshop};
 use cloister_protocol::{
     Digest, Signed, SigningKey,
     code::{CodeManifest, Parameter, WORLD, component_digest},
@@ -204,7 +201,7 @@ impl Fixture {
             public_set: Some(public_set(&public)),
             not_after: 4_000_000_000,
         };
-        job.cost = plan::cost(&job).total().unwrap().as_pico();
+        job.cost = job.charges().total().unwrap().as_pico();
         Self { owned, orchestrator: key(), author, component, code, public, job }
     }
 
@@ -221,7 +218,7 @@ impl Fixture {
             owned.proof.manifest = Signed::sign(&owned.manifest, &owned.owner).unwrap();
         }
         self.job.datasets = self.owned.iter().map(declared).collect();
-        self.job.cost = plan::cost(&self.job).total().unwrap().as_pico();
+        self.job.cost = self.job.charges().total().unwrap().as_pico();
     }
 
     pub fn offer(&self) -> Offer {

@@ -14,7 +14,7 @@ use crate::{
     code::CodeManifest,
     dataset::{DatasetManifest, HeaderCore},
     grant::{Grant, GrantExpectation},
-    job::{Gate, GateMode, Job, JobDataset},
+    job::{Job, JobDataset},
     limits,
     signed::{Signed, Verified},
     transcript::{Transcript, TranscriptId},
@@ -179,10 +179,7 @@ fn check_declared(
 fn check_stage(release: &Release, job: &Job) -> Result<(), ReceiptError> {
     let centring = u32::from(job.centring.is_some());
     let (number, gate) = match (release.stage, &job.centring) {
-        (Stage::Centring, Some(c)) => {
-            // By unit, whatever the rounds do.
-            (0, Gate { mode: GateMode::Unit, clip: c.clip, steps: c.steps, sigma: c.sigma })
-        }
+        (Stage::Centring, Some(centring)) => (0, centring.gate()),
         (Stage::Centring, None) => {
             return Err(ReceiptError::mismatch(Part::Centring, "none: the job has none", "one"));
         }

@@ -137,7 +137,7 @@ impl Example {
         let plan = PlanRequest { epsilon, delta, rounds, steps, sensitivity, centring: None };
         let sigma = match self.sigma {
             Some(sigma) => sigma,
-            None => plan.solve()?.cost.round.sigma_steps,
+            None => plan.solve()?.round.sigma_steps,
         };
         let nobody = Digest::of("test", &[]);
         let Server { rate, momentum, average_last, scale, clamp } = self.server;
