@@ -160,6 +160,7 @@ impl Scene {
             population: "patients".into(),
             budget: Budget {
                 total: Amount::new(2.0, 1e-5).unwrap(),
+                order: None,
                 per_job: Amount::new(1.0, 1e-5).unwrap(),
             },
             purposes: Purposes { allowed: vec!["research".into()], not_after: NOW + 1000 },

@@ -331,6 +331,7 @@ fn brokering(key: SigningKey, transcript: TranscriptId, grants: Arc<AtomicU32>) 
         dataset: Id::new(nothing),
         policy: nothing,
         cost: 1,
+        order: None,
         ledger_head: nothing,
     };
     let grant = SealedGrant {

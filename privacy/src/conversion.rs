@@ -18,7 +18,7 @@
 //! Logarithms are `libm`'s, everything else is fixed by IEEE 754: a broker and a
 //! job's author compute the same budget on any machine.
 
-use crate::{Error, Zcdp, zcdp::PICO};
+use crate::{Error, Order, Zcdp, zcdp::PICO};
 
 /// Bound on the relative error of each of the three terms as computed below.
 ///
@@ -62,22 +62,44 @@ impl Zcdp {
             return Err(Error::EpsilonOutOfRange { found: epsilon });
         }
         let log_inverse_delta = log_inverse(delta)?;
-        let fits = |pico| epsilon_upper(Self::from_pico(pico), log_inverse_delta) <= epsilon;
-        // Invariant: `within` fits, `beyond` does not.
-        let (mut within, mut beyond) = (0, u64::MAX);
-        if fits(beyond) {
-            return Err(Error::CostOverflow);
-        }
-        while beyond - within > 1 {
-            let middle = within + (beyond - within) / 2;
-            if fits(middle) {
-                within = middle;
-            } else {
-                beyond = middle;
-            }
-        }
-        Ok(Self::from_pico(within))
+        largest(epsilon, |rho| epsilon_upper(rho, log_inverse_delta))
     }
+}
+
+/// [`Zcdp::epsilon_upper`] of an amount that bounds the divergence of one order alone.
+pub(crate) fn epsilon_upper_at(amount: Zcdp, delta: f64, order: Order) -> Result<f64, Error> {
+    Ok(at(amount, log_inverse(delta)?, f64::from(order.get() - 1)))
+}
+
+/// [`Zcdp::budget_for`] in amounts that bound the divergence of one order alone.
+pub(crate) fn budget_at(epsilon: f64, delta: f64, order: Order) -> Result<Zcdp, Error> {
+    if !(epsilon.is_finite() && epsilon > 0.0) {
+        return Err(Error::EpsilonOutOfRange { found: epsilon });
+    }
+    let (log_inverse_delta, x) = (log_inverse(delta)?, f64::from(order.get() - 1));
+    match largest(epsilon, |amount| at(amount, log_inverse_delta, x))? {
+        Zcdp::ZERO => Err(Error::OrderTooSmall { order: order.get(), epsilon }),
+        budget => Ok(budget),
+    }
+}
+
+/// The largest amount whose epsilon is at most this.
+fn largest(epsilon: f64, epsilon_of: impl Fn(Zcdp) -> f64) -> Result<Zcdp, Error> {
+    let fits = |pico| epsilon_of(Zcdp::from_pico(pico)) <= epsilon;
+    // Invariant: `within` fits, `beyond` does not.
+    let (mut within, mut beyond) = (0, u64::MAX);
+    if fits(beyond) {
+        return Err(Error::CostOverflow);
+    }
+    while beyond - within > 1 {
+        let middle = within + (beyond - within) / 2;
+        if fits(middle) {
+            within = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    Ok(Zcdp::from_pico(within))
 }
 
 /// `ln(1 / delta)`, above zero.
@@ -93,8 +115,15 @@ fn epsilon_upper(rho: Zcdp, log_inverse_delta: f64) -> f64 {
     if rho == Zcdp::ZERO {
         return 0.0;
     }
+    at(rho, log_inverse_delta, best_order(rho.as_pico() as f64 / PICO as f64, log_inverse_delta))
+}
+
+/// The epsilon that the divergence of the order `1 + x` gives.
+fn at(rho: Zcdp, log_inverse_delta: f64, x: f64) -> f64 {
+    if rho == Zcdp::ZERO {
+        return 0.0;
+    }
     let rho = rho.as_pico() as f64 / PICO as f64;
-    let x = best_order(rho, log_inverse_delta);
     let divergence = rho * (1.0 + x);
     let failure = log_inverse_delta / x;
     let order = libm::log1p(x) / x;

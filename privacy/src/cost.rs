@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Zcdp};
+use crate::{Accounting, Error, Rate, Zcdp, renyi};
 
 /// How far one privacy unit can move the sum behind a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,10 +40,13 @@ pub struct Release {
     pub steps: u64,
     /// The discrete Gaussian's sigma, in grid steps.
     pub sigma_steps: u64,
+    /// With which probability each unit takes part, if not all do.
+    pub sampling: Option<Rate>,
 }
 
 impl Release {
-    /// What this release costs, rounded up.
+    /// What this release costs, rounded up, whoever takes part: what sampling saves is
+    /// nobody's but an account's of one order.
     ///
     /// # Errors
     ///
@@ -65,13 +68,22 @@ impl JobCost {
         Self(releases.into_iter().collect())
     }
 
-    /// The total, rounded up release by release, as the ledger charges it.
+    /// The total at all orders, rounded up release by release: what the job says it costs.
     ///
     /// # Errors
     ///
     /// As for [`Zcdp::of_gaussian`].
     pub fn total(&self) -> Result<Zcdp, Error> {
-        self.of_first(u32::MAX)
+        self.charge(Accounting::AllOrders)
+    }
+
+    /// The total as a ledger of this account charges it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Zcdp::of_gaussian`].
+    pub fn charge(&self, accounting: Accounting) -> Result<Zcdp, Error> {
+        self.of_first(u32::MAX, accounting)
     }
 
     /// What the first so many releases cost. The whole job is reserved beforehand; this is
@@ -79,14 +91,19 @@ impl JobCost {
     ///
     /// # Errors
     ///
-    /// As for [`total`](Self::total).
-    pub fn of_first(&self, releases: u32) -> Result<Zcdp, Error> {
+    /// As for [`Zcdp::of_gaussian`].
+    pub fn of_first(&self, releases: u32, accounting: Accounting) -> Result<Zcdp, Error> {
         let mut left = releases;
         let mut total = Zcdp::ZERO;
         for (count, release) in &self.0 {
             let now = left.min(*count);
             left -= now;
-            total = total.checked_add(release.cost()?.checked_mul(now.into())?)?;
+            let each = release.cost()?;
+            let all = match (accounting, release.sampling) {
+                (Accounting::At(order), Some(rate)) => renyi::sampled(each, now, rate, order)?,
+                _ => each.checked_mul(now.into())?,
+            };
+            total = total.checked_add(all)?;
         }
         Ok(total)
     }
@@ -99,7 +116,7 @@ mod tests {
     use super::*;
 
     fn release(sensitivity: Sensitivity, steps: u64, sigma_steps: u64) -> Release {
-        Release { sensitivity, steps, sigma_steps }
+        Release { sensitivity, steps, sigma_steps, sampling: None }
     }
 
     #[test]
@@ -110,7 +127,7 @@ mod tests {
         let job = JobCost::new([(1, release(Sensitivity::Unit, 1, 3)), (24, round)]);
         let total = 24 * 1_083_239_670 + 55_555_555_556;
         assert_eq!(job.total().unwrap().as_pico(), total);
-        let first = |releases| job.of_first(releases).unwrap().as_pico();
+        let first = |releases| job.of_first(releases, Accounting::AllOrders).unwrap().as_pico();
         assert_eq!([first(0), first(1)], [0, 55_555_555_556]);
         assert_eq!(first(3), 55_555_555_556 + 2 * 1_083_239_670);
         assert_eq!([first(25), first(26)], [total, total]);

@@ -137,6 +137,31 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// No account is kept at this order.
+    #[error("the order is {found}, expected 2 to {max}", max = crate::renyi::MAX_ORDER)]
+    OrderOutOfRange {
+        /// What was given.
+        found: u32,
+    },
+
+    /// At this order not even nothing has so small an epsilon.
+    #[error(
+        "at order {order} no amount has an epsilon of {epsilon} at most; take a larger order, or a larger epsilon or delta"
+    )]
+    OrderTooSmall {
+        /// The order.
+        order: u32,
+        /// What was asked for.
+        epsilon: f64,
+    },
+
+    /// A sampling rate of nothing, of everything, or of what is no probability.
+    #[error("the sampling rate is {found}, expected a probability above 0 and below 1")]
+    RateOutOfRange {
+        /// What was given.
+        found: f64,
+    },
+
     /// A job without a round releases nothing.
     #[error("the job has 0 rounds, expected at least 1")]
     ZeroRounds,
@@ -185,6 +210,9 @@ impl Error {
             Self::WrongLength { .. } => "privacy.wrong-length",
             Self::NotFinite { .. } => "privacy.not-finite",
             Self::ServerParameter { .. } => "privacy.server-parameter",
+            Self::OrderOutOfRange { .. } => "privacy.order-out-of-range",
+            Self::OrderTooSmall { .. } => "privacy.order-too-small",
+            Self::RateOutOfRange { .. } => "privacy.rate-out-of-range",
             Self::ZeroRounds => "privacy.zero-rounds",
             Self::ShareOutOfRange { .. } => "privacy.share-out-of-range",
             Self::BudgetTooSmall { .. } => "privacy.budget-too-small",

@@ -23,7 +23,7 @@
 //! From a person's wish to a release:
 //!
 //! ```
-//! use cloister_privacy::{DiscreteGaussian, Gate, PlanRequest, Sensitivity};
+//! use cloister_privacy::{Accounting, DiscreteGaussian, Gate, PlanRequest, Sensitivity};
 //! use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 //!
 //! // Before the job: epsilon 1 at delta 1e-5, over 24 rounds.
@@ -34,6 +34,8 @@
 //!     rounds: 24,
 //!     steps: gate.steps(),
 //!     sensitivity: Sensitivity::Unit,
+//!     sampling: None,
+//!     accounting: Accounting::AllOrders,
 //!     centring: None,
 //! }
 //! .solve()?;
@@ -62,6 +64,7 @@ pub mod gate;
 pub mod gaussian;
 pub mod partial;
 pub mod plan;
+pub mod renyi;
 pub mod server;
 pub mod sum;
 pub mod zcdp;
@@ -72,6 +75,7 @@ pub use gate::{Gate, Quantised};
 pub use gaussian::{DiscreteGaussian, DiscreteLaplace};
 pub use partial::{PartialSum, Piece};
 pub use plan::{CentringRequest, Plan, PlanRequest, Share};
+pub use renyi::{Accounting, Order, Rate};
 pub use server::{Server, ServerState};
 pub use sum::{IntegerSum, NoisySum};
 pub use zcdp::Zcdp;

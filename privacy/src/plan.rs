@@ -1,6 +1,8 @@
 //! From what a person wants (epsilon, delta, rounds) to what a job says (sigma).
 
-use crate::{Error, JobCost, Release, Sensitivity, Zcdp, gaussian::MAX_SIGMA_STEPS};
+use crate::{
+    Accounting, Error, JobCost, Rate, Release, Sensitivity, Zcdp, gaussian::MAX_SIGMA_STEPS,
+};
 
 /// A fraction strictly between 0 and 1, in integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,10 @@ pub struct PlanRequest {
     pub steps: u64,
     /// Whether rounds have an update for each unit or for each group.
     pub sensitivity: Sensitivity,
+    /// With which probability each unit takes part in a round, if not all do.
+    pub sampling: Option<Rate>,
+    /// How the account counts that it is paid from.
+    pub accounting: Accounting,
     /// The centring release, if the job has one.
     pub centring: Option<CentringRequest>,
 }
@@ -81,7 +87,7 @@ impl PlanRequest {
     /// rounds within all that is left.
     ///
     /// ```
-    /// use cloister_privacy::{CentringRequest, PlanRequest, Sensitivity, Share};
+    /// use cloister_privacy::{Accounting, CentringRequest, PlanRequest, Sensitivity, Share};
     ///
     /// let plan = PlanRequest {
     ///     epsilon: 1.0,
@@ -89,6 +95,8 @@ impl PlanRequest {
     ///     rounds: 24,
     ///     steps: 1024,
     ///     sensitivity: Sensitivity::Unit,
+    ///     sampling: None,
+    ///     accounting: Accounting::AllOrders,
     ///     centring: Some(CentringRequest { steps: 1024, share: Share::FIFTH }),
     /// }
     /// .solve()?;
@@ -100,27 +108,63 @@ impl PlanRequest {
     /// # Errors
     ///
     /// [`Error::ZeroRounds`]; [`Error::BudgetTooSmall`] when no accepted sigma
-    /// suffices; as for [`Zcdp::budget_for`] and [`Zcdp::of_gaussian`].
+    /// suffices; as for [`Accounting::budget_for`] and [`Zcdp::of_gaussian`].
     pub fn solve(&self) -> Result<Plan, Error> {
         if self.rounds == 0 {
             return Err(Error::ZeroRounds);
         }
-        let budget = Zcdp::budget_for(self.epsilon, self.delta)?;
+        let budget = self.accounting.budget_for(self.epsilon, self.delta)?;
 
         let mut left = budget;
         let mut centring = None;
         if let Some(request) = &self.centring {
-            let (release, cost) =
-                cheapest(Sensitivity::Unit, request.steps, request.share.of(budget))?;
+            let release = Release {
+                sensitivity: Sensitivity::Unit,
+                steps: request.steps,
+                sigma_steps: 0,
+                sampling: None,
+            };
+            let (release, cost) = self.cheapest(1, release, request.share.of(budget))?;
             // It fits the share, which is smaller than the whole.
             left = Zcdp::from_pico(left.as_pico() - cost.as_pico());
             centring = Some(release);
         }
-        let each = Zcdp::from_pico(left.as_pico() / u64::from(self.rounds));
-        let (round, _) = cheapest(self.sensitivity, self.steps, each)?;
+        let Self { sensitivity, steps, sampling, .. } = *self;
+        let round = Release { sensitivity, steps, sigma_steps: 0, sampling };
+        let (round, _) = self.cheapest(self.rounds, round, left)?;
 
-        let total = cost(centring, self.rounds, round).total()?;
+        let total = cost(centring, self.rounds, round).charge(self.accounting)?;
         Ok(Plan { budget, centring, round, total })
+    }
+
+    /// The release with the smallest sigma of which `count` cost at most `budget`, and what
+    /// they cost.
+    fn cheapest(
+        &self,
+        count: u32,
+        release: Release,
+        budget: Zcdp,
+    ) -> Result<(Release, Zcdp), Error> {
+        let with = |sigma_steps| Release { sigma_steps, ..release };
+        let fits = |sigma| match JobCost::new([(count, with(sigma))]).charge(self.accounting) {
+            Ok(cost) => Ok((cost <= budget).then_some(cost)),
+            Err(Error::CostOverflow) => Ok(None),
+            Err(error) => Err(error),
+        };
+        // Invariant: `within` fits, at this cost, and nothing up to `beyond` does.
+        let (mut beyond, mut within) = (0, MAX_SIGMA_STEPS);
+        let each = budget.as_pico() / u64::from(count);
+        let mut cost =
+            fits(within)?.ok_or(Error::BudgetTooSmall { budget: each, max: MAX_SIGMA_STEPS })?;
+        while within - beyond > 1 {
+            let middle = beyond + (within - beyond) / 2;
+            if let Some(fitting) = fits(middle)? {
+                (within, cost) = (middle, fitting);
+            } else {
+                beyond = middle;
+            }
+        }
+        Ok((with(within), cost))
     }
 }
 
@@ -128,35 +172,12 @@ fn cost(centring: Option<Release>, rounds: u32, round: Release) -> JobCost {
     JobCost::new(centring.map(|release| (1, release)).into_iter().chain([(rounds, round)]))
 }
 
-/// The release with the smallest sigma that costs at most `budget`, and its cost.
-fn cheapest(sensitivity: Sensitivity, steps: u64, budget: Zcdp) -> Result<(Release, Zcdp), Error> {
-    let moved = sensitivity.steps(steps)?;
-    let release = |sigma_steps| Release { sensitivity, steps, sigma_steps };
-    let fits = |sigma| match Zcdp::of_gaussian(moved, sigma) {
-        Ok(cost) => Ok((cost <= budget).then_some(cost)),
-        Err(Error::CostOverflow) => Ok(None),
-        Err(error) => Err(error),
-    };
-    // Invariant: `within` fits, at this cost, and nothing up to `beyond` does.
-    let (mut beyond, mut within) = (0, MAX_SIGMA_STEPS);
-    let mut cost = fits(within)?
-        .ok_or(Error::BudgetTooSmall { budget: budget.as_pico(), max: MAX_SIGMA_STEPS })?;
-    while within - beyond > 1 {
-        let middle = beyond + (within - beyond) / 2;
-        if let Some(fitting) = fits(middle)? {
-            (within, cost) = (middle, fitting);
-        } else {
-            beyond = middle;
-        }
-    }
-    Ok((release(within), cost))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Order;
 
     fn request() -> PlanRequest {
         PlanRequest {
@@ -165,6 +186,8 @@ mod tests {
             rounds: 24,
             steps: 1024,
             sensitivity: Sensitivity::Unit,
+            sampling: None,
+            accounting: Accounting::AllOrders,
             centring: Some(CentringRequest { steps: 2048, share: Share::FIFTH }),
         }
     }
@@ -230,14 +253,21 @@ mod tests {
             part in 1_u32..9,
             group: bool,
             centred: bool,
+            order in proptest::option::of(20_u32..100),
+            parts in proptest::option::of(1_u32..),
         ) {
             let sensitivity = if group { Sensitivity::Group } else { Sensitivity::Unit };
+            let accounting = Accounting::of(order.map(|order| Order::new(order).unwrap()));
+            let sampling = parts.map(|parts| Rate::new(parts).unwrap());
+            prop_assume!(accounting.budget_for(epsilon, 1e-5).is_ok());
             let plan = PlanRequest {
                 epsilon,
                 delta: 1e-5,
                 rounds,
                 steps,
                 sensitivity,
+                sampling,
+                accounting,
                 centring: centred.then(|| CentringRequest {
                     steps,
                     share: Share::new(part, 9).unwrap(),
@@ -246,9 +276,9 @@ mod tests {
             .solve()
             .unwrap();
             prop_assert!(plan.total <= plan.budget);
-            let spent = |centring, round| cost(centring, rounds, round).total().unwrap();
+            let spent = |centring, round| cost(centring, rounds, round).charge(accounting).unwrap();
             prop_assert_eq!(spent(plan.centring, plan.round), plan.total);
-            prop_assert!(plan.total.epsilon_upper(1e-5).unwrap() <= epsilon);
+            prop_assert!(accounting.epsilon_upper(plan.total, 1e-5).unwrap() <= epsilon);
             // One step less of sigma no longer fits.
             let mut louder = plan.round;
             louder.sigma_steps -= 1;

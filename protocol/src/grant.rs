@@ -4,6 +4,7 @@
 //! second object, [`GrantedKey`], signed by the broker as well and sealed by HPKE to
 //! the key in the transcript.
 
+use cloister_privacy::{Accounting, JobCost, Order, Zcdp};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use thiserror::Error;
@@ -32,6 +33,9 @@ pub struct Grant {
     pub policy: Digest,
     /// The budget that was reserved, in pico-rho.
     pub cost: u64,
+    /// The order at which the broker's ledger counts, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
     /// Head of the broker's log, this grant included.
     pub ledger_head: Digest,
 }
@@ -101,9 +105,9 @@ pub enum GrantError {
     #[error("the grant was made under another policy than the transcript names")]
     Policy,
     /// Charged something other than the job's cost.
-    #[error("the grant reserves {found} pico-rho, the job costs {expected}")]
+    #[error("the grant reserves {found} pico-rho, the job costs {expected} in that account")]
     Cost {
-        /// The job's cost.
+        /// The job's cost, as the ledger counts.
         expected: u64,
         /// The grant's.
         found: u64,
@@ -121,8 +125,8 @@ pub struct GrantExpectation {
     pub dataset: Id<DatasetManifest>,
     /// Its policy.
     pub policy: Digest,
-    /// The job's cost.
-    pub cost: u64,
+    /// What the job releases.
+    pub charges: JobCost,
     /// The broker named in the dataset's header.
     pub broker: KeyId,
 }
@@ -131,7 +135,8 @@ impl GrantExpectation {
     /// Checks the public half: enclave and auditor apply the same rules.
     pub fn check(&self, grant: &Signed<Grant>) -> Result<Verified<Grant>, GrantError> {
         let verified = grant.open_by(&self.broker)?;
-        let Grant { grant: _, transcript, dataset, policy, cost, ledger_head: _ } = verified.value;
+        let Grant { grant: _, transcript, dataset, policy, cost, order, ledger_head: _ } =
+            verified.value;
         if transcript != self.transcript {
             return Err(GrantError::Transcript { expected: self.transcript, found: transcript });
         }
@@ -141,8 +146,10 @@ impl GrantExpectation {
         if policy != self.policy {
             return Err(GrantError::Policy);
         }
-        if cost != self.cost {
-            return Err(GrantError::Cost { expected: self.cost, found: cost });
+        // A job that cannot be charged is refused before anybody grants anything for it.
+        let expected = self.charges.charge(Accounting::of(order)).map_or(u64::MAX, Zcdp::as_pico);
+        if cost != expected {
+            return Err(GrantError::Cost { expected, found: cost });
         }
         Ok(verified)
     }
@@ -189,10 +196,20 @@ fn info(transcript: &TranscriptId) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use cloister_privacy::{Rate, Release, Sensitivity};
+
     use super::*;
 
     fn id<T>(name: &str) -> Id<T> {
         Id::new(Digest::of(name, &[]))
+    }
+
+    /// So many releases with noise of one clip bound, each of half a rho, a hundredth of the
+    /// units in each.
+    fn charges(releases: u32) -> JobCost {
+        let (sensitivity, sampling) = (Sensitivity::Unit, Some(Rate::nearest(0.01).unwrap()));
+        let each = Release { sensitivity, steps: 1024, sigma_steps: 1024, sampling };
+        JobCost::new([(releases, each)])
     }
 
     fn grant() -> Grant {
@@ -201,7 +218,8 @@ mod tests {
             transcript: id("transcript"),
             dataset: id("dataset"),
             policy: Digest::of("policy", &[]),
-            cost: 7,
+            cost: 500_000_000_000,
+            order: None,
             ledger_head: Digest::of("head", &[]),
         }
     }
@@ -211,7 +229,7 @@ mod tests {
             transcript: id("transcript"),
             dataset: id("dataset"),
             policy: Digest::of("policy", &[]),
-            cost: 7,
+            charges: charges(1),
             broker: broker.id(),
         }
     }
@@ -233,13 +251,31 @@ mod tests {
         assert!(matches!(refused(&|e| e.transcript = id("other")), GrantError::Transcript { .. }));
         assert!(matches!(refused(&|e| e.dataset = id("other")), GrantError::Dataset { .. }));
         assert!(matches!(refused(&|e| e.policy = Digest::of("other", &[])), GrantError::Policy));
-        assert!(matches!(refused(&|e| e.cost = 8), GrantError::Cost { .. }));
+        assert!(matches!(refused(&|e| e.charges = charges(2)), GrantError::Cost { .. }));
         assert!(matches!(refused(&|e| e.broker = id("other")), GrantError::Signed(_)));
         let second = HpkeKeyPair::generate();
         assert!(matches!(
             sealed.open(&expectation(&broker), &second).map(|_| ()),
             Err(GrantError::Hpke(_))
         ));
+    }
+
+    #[test]
+    fn a_ledger_at_one_order_charges_what_it_costs_there() {
+        let (broker, _) = SigningKey::generate().unwrap();
+        let expected = expectation(&broker);
+        let order = Order::new(4).unwrap();
+        let cost = expected.charges.charge(Accounting::At(order)).unwrap().as_pico();
+        let check = |order, cost| {
+            let grant = Grant { order, cost, ..grant() };
+            expected.check(&Signed::sign(&grant, &broker).unwrap()).map(|_| ())
+        };
+        assert!(cost < 500_000_000_000);
+        assert!(check(Some(order), cost).is_ok());
+        for (order, cost) in [(None, cost), (Some(order), cost - 1), (Some(order), 500_000_000_000)]
+        {
+            assert!(matches!(check(order, cost), Err(GrantError::Cost { .. })), "{order:?} {cost}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cloister_privacy::{JobCost, Release, Sensitivity};
+use cloister_privacy::{JobCost, Rate, Release, Sensitivity};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use thiserror::Error;
@@ -50,7 +50,8 @@ pub struct Job {
     pub schedule: Schedule,
     /// What one call of the code may use.
     pub limits: CallLimits,
-    /// What all releases cost each population, in pico-rho, rounded up.
+    /// What all releases cost each population, in pico-rho, rounded up; at all orders, where
+    /// sampling saves nothing. A ledger that is kept at one order charges what it costs there.
     pub cost: u64,
     /// Seed of the code's own random stream. Noise never depends on it.
     pub seed: u64,
@@ -113,6 +114,10 @@ pub enum GateMode {
     /// enclave's; sensitivity is twice the clip, for a unit turns its group's update into
     /// another. Groups without a unit count, too.
     Groups(u32),
+    /// The update of each unit that takes part in the round: each does with this probability,
+    /// by coins of the enclave's that nobody sees; sensitivity is the clip. The mean is over
+    /// the number that takes part on average.
+    Sampled(Rate),
 }
 
 /// The centring release: a noised mean of (x - typical) / (upper - lower) over units.
@@ -280,6 +285,7 @@ impl Job {
         match mode {
             GateMode::Unit => self.units(),
             GateMode::Groups(groups) => groups.into(),
+            GateMode::Sampled(rate) => rate.of(self.units()),
         }
     }
 
@@ -301,11 +307,12 @@ impl Gate {
     /// A release through this gate, as it is charged.
     #[must_use]
     pub fn release(&self) -> Release {
-        let sensitivity = match self.mode {
-            GateMode::Unit => Sensitivity::Unit,
-            GateMode::Groups(_) => Sensitivity::Group,
+        let (sensitivity, sampling) = match self.mode {
+            GateMode::Unit => (Sensitivity::Unit, None),
+            GateMode::Groups(_) => (Sensitivity::Group, None),
+            GateMode::Sampled(rate) => (Sensitivity::Unit, Some(rate)),
         };
-        Release { sensitivity, steps: self.steps, sigma_steps: self.sigma }
+        Release { sensitivity, steps: self.steps, sigma_steps: self.sigma, sampling }
     }
 }
 
@@ -414,7 +421,8 @@ mod tests {
 
     #[test]
     fn survives_encoding() {
-        for mode in [GateMode::Unit, GateMode::Groups(5)] {
+        let sampled = GateMode::Sampled(Rate::nearest(0.25).unwrap());
+        for mode in [GateMode::Unit, GateMode::Groups(5), sampled] {
             let mut job = job();
             job.gate.mode = mode;
             assert_eq!(job.validate(), Ok(()));
@@ -426,6 +434,8 @@ mod tests {
     #[test]
     fn means_are_over_what_contributes() {
         let job = job();
-        assert_eq!([GateMode::Unit, GateMode::Groups(2)].map(|mode| job.divisor(mode)), [5, 2]);
+        let sampled = GateMode::Sampled(Rate::nearest(0.6).unwrap());
+        let modes = [GateMode::Unit, GateMode::Groups(2), sampled];
+        assert_eq!(modes.map(|mode| job.divisor(mode)), [5, 2, 3]);
     }
 }

@@ -35,12 +35,15 @@ pub(crate) const BULK: u8 = 64;
 /// Fuel of a call of a kernel, whatever its size.
 const KERNEL: u64 = 100;
 
-/// The longest that a round can take on `workers` workers, each with a core of its own.
+/// The longest that a round of `units`, of all that are loaded, can take on `workers`
+/// workers, each with a core of its own.
 #[must_use]
-pub fn worst_case_round(units: u64, workers: u32, limits: &Limits) -> Duration {
+pub fn worst_case_round(units: u64, loaded: u64, workers: u32, limits: &Limits) -> Duration {
     let share = units.div_ceil(u64::from(workers.max(1)));
     let share = u32::try_from(share).unwrap_or(u32::MAX);
-    let recordings = recordings(u32::try_from(units).unwrap_or(u32::MAX));
+    // A worker that takes over from others may meet all shapes there are.
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    let recordings = recordings(u32::try_from(loaded).unwrap_or(u32::MAX)).min(units);
     worst_case_unit(limits).saturating_mul(share.saturating_add(recordings))
 }
 
@@ -91,10 +94,15 @@ mod tests {
     #[test]
     fn worst_case_grows_with_units_and_shrinks_with_workers() {
         let limits = Limits::default();
-        let one = worst_case_round(100, 1, &limits);
+        let one = worst_case_round(100, 100, 1, &limits);
         let beside = recordings(100);
         assert_eq!(one, worst_case_unit(&limits) * (100 + beside));
-        assert_eq!(worst_case_round(100, 4, &limits), worst_case_unit(&limits) * (25 + beside));
-        assert_eq!(worst_case_round(0, 2, &limits), worst_case_unit(&limits) * 8);
+        assert_eq!(
+            worst_case_round(100, 100, 4, &limits),
+            worst_case_unit(&limits) * (25 + beside)
+        );
+        // Of a sample each may be of a shape that was not met before.
+        assert_eq!(worst_case_round(4, 6400, 1, &limits), worst_case_unit(&limits) * 8);
+        assert_eq!(worst_case_round(0, 0, 2, &limits), Duration::ZERO);
     }
 }

@@ -32,14 +32,16 @@ pub(crate) enum Kind {
     Model,
     /// First unit, number of units: asks for the sum of their updates.
     Units,
+    /// A number to answer with, then units: asks for the sum of their updates.
+    Some,
     /// Rows, features.
     Score,
     /// Unit: asks for everything about its update. Only where the rows are the caller's own.
     Examine,
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Setup, Kind::Init, Kind::Model, Kind::Units, Kind::Score, Kind::Examine];
+const KINDS: [Kind; 7] =
+    [Kind::Setup, Kind::Init, Kind::Model, Kind::Units, Kind::Some, Kind::Score, Kind::Examine];
 
 /// Everything a worker needs to know once.
 #[derive(Serialize, Deserialize)]
@@ -147,6 +149,11 @@ pub(crate) fn push_values(out: &mut Vec<u8>, values: &[f32]) {
 /// Numbers from bytes; trailing bytes that make no number are ignored.
 pub(crate) fn values(bytes: &[u8]) -> impl Iterator<Item = f32> {
     bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))
+}
+
+/// All whole numbers in `bytes`, without what is left over.
+pub(crate) fn numbers(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b))
 }
 
 /// A whole number at the start of `bytes`.

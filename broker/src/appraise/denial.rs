@@ -127,6 +127,9 @@ rules! {
     JobRepeated = "job-repeated",
         "A job is granted once for each population, in one transcript.",
         "The orchestrator signs a new job and submits that: the host cannot have the same one paid for again.";
+    BudgetAccount = "budget-account",
+        "A population's account counts as it did at its first grant.",
+        "Set [budget] order back to what it was, or leave it out if it was not there, and sign the policy.";
     BudgetExhausted = "budget-exhausted",
         "What is left of the population's budget suffices.",
         "Plan the job with a smaller epsilon; what was spent never comes back.";

@@ -59,7 +59,8 @@ pub(super) fn check(
     Ok(job)
 }
 
-/// Computes the cost from the gate's parameters; returns it in pico-rho.
+/// Computes the cost from the gate's parameters; returns what this policy's account charges,
+/// in pico-rho.
 pub(super) fn check_cost(job: &Job, policy: &Policy) -> Result<u64, Denial> {
     let stated = format!("{} pico-rho", job.cost);
     let total =
@@ -68,15 +69,21 @@ pub(super) fn check_cost(job: &Job, policy: &Policy) -> Result<u64, Denial> {
         let expected = format!("{} pico-rho", total.as_pico());
         return Err(Denial::new(Rule::CostMismatch, expected, stated));
     }
+    let accounting = policy.budget.accounting();
+    let charge = job
+        .charges()
+        .charge(accounting)
+        .map_err(|error| Denial::new(Rule::CostMismatch, error, &stated))?;
     let most = policy.budget.per_job;
-    if total > most.rho {
+    if charge > most.rho {
         let expected = format!(
             "{} pico-rho at most (epsilon {} at delta {:e})",
             most.rho.as_pico(),
             most.epsilon,
             most.delta
         );
-        return Err(Denial::new(Rule::JobBudget, expected, stated));
+        let found = format!("{} pico-rho", charge.as_pico());
+        return Err(Denial::new(Rule::JobBudget, expected, found));
     }
-    Ok(total.as_pico())
+    Ok(charge.as_pico())
 }

@@ -13,6 +13,7 @@ mod job;
 use std::{collections::BTreeSet, time::Duration};
 
 use cloister_attestation::{Binding, Clock, Freshness, Platform, UnixTime, snp::Collateral};
+use cloister_privacy::Accounting;
 use cloister_protocol::{
     Digest, Id, KeyId, Signed, Verified,
     brokering::GrantRequest,
@@ -88,6 +89,8 @@ pub struct Appraised {
     pub code: Id<CodeManifest>,
     /// The policy that allows it.
     pub policy: Digest,
+    /// How the population's account counts.
+    pub accounting: Accounting,
     /// The population's total under that policy, in pico-rho.
     pub total: u64,
     /// What is charged for each dataset, in the job's order.
@@ -180,6 +183,7 @@ impl<'a> Request<'a> {
             orchestrator: job.signer.id(),
             code: code.id,
             policy: *ground.policy.id.digest(),
+            accounting: policy.budget.accounting(),
             total: policy.budget.total.rho.as_pico(),
             charges: own.iter().map(charge).collect(),
             platform,

@@ -91,7 +91,7 @@ fn from_challenge_to_a_key_in_the_enclave() {
         transcript: Request::read(&case.message).unwrap().transcript(),
         dataset: bench.dataset,
         policy: challenge.policy,
-        cost: COST,
+        charges: bench.scene.job.charges(),
         broker: challenge.broker.id(),
     };
     let (_, key) = grants[0].open(&expected, &bench.scene.enclave).unwrap();

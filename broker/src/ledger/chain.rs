@@ -1,5 +1,6 @@
 //! The log: entries chained by digests.
 
+use cloister_privacy::{Accounting, Order};
 use cloister_protocol::{
     Digest, Id, KeyId, Verified, cbor,
     code::CodeManifest,
@@ -71,6 +72,9 @@ pub struct Reservation {
     pub policy: Digest,
     /// In pico-rho.
     pub cost: u64,
+    /// The order at which this population's ledger counts, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
 }
 
 impl Ledger {
@@ -240,6 +244,21 @@ pub(super) fn is_reserved(
     let reserved = "SELECT 1 FROM log WHERE job = ?1 AND population = ?2";
     let job = &job.digest().as_bytes()[..];
     Ok(connection.prepare_cached(reserved)?.exists((job, population))?)
+}
+
+/// How the account of a population is kept, by its first reservation: `None` before that.
+pub(super) fn accounting(
+    connection: &Connection,
+    population: &str,
+) -> Result<Option<Accounting>, LedgerError> {
+    let first = "SELECT seq, digest, population, job, cost, entry FROM log \
+                 WHERE population = ?1 ORDER BY seq LIMIT 1";
+    let mut statement = connection.prepare_cached(first)?;
+    let mut rows = statement.query([population])?;
+    Ok(match rows.next()?.map(read).transpose()? {
+        Some((Entry { event: Event::Reserved(one), .. }, _)) => Some(Accounting::of(one.order)),
+        _ => None,
+    })
 }
 
 /// Refuses to go on when the clock is behind the log: nonces and policies that have

@@ -1,5 +1,6 @@
 //! The one transaction: look again, consume, reserve, log, seal, store.
 
+use cloister_privacy::Accounting;
 use cloister_protocol::{
     SigningKey,
     brokering::GrantResponse,
@@ -59,7 +60,7 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError::Denied`] by [`Rule::NonceUsed`], [`Rule::PolicyOutdated`],
-    /// [`Rule::JobRepeated`] or [`Rule::BudgetExhausted`], [`LedgerError::ClockBack`], and
+    /// [`Rule::JobRepeated`], [`Rule::BudgetAccount`] or [`Rule::BudgetExhausted`], [`LedgerError::ClockBack`], and
     /// when the ledger cannot be written. Unless the head could not be written after the
     /// commit, nothing was reserved.
     pub fn grant(&mut self, issue: &Issue<'_>) -> Result<Vec<u8>, LedgerError> {
@@ -94,6 +95,7 @@ impl Ledger {
                 let found = format!("job {:?}, granted in another transcript", appraised.job);
                 return Err(Denial::new(Rule::JobRepeated, expected, found).into());
             }
+            same_accounting(&transaction, &charge.population, appraised.accounting)?;
             let spent = chain::spent(&transaction, &charge.population)?;
             suffices(spent, charge.cost, appraised.total)?;
             let reservation = Reservation {
@@ -107,6 +109,7 @@ impl Ledger {
                 population: charge.population.clone(),
                 policy: appraised.policy,
                 cost: charge.cost,
+                order: appraised.accounting.order(),
             };
             let event = Event::Reserved(Box::new(reservation));
             let (seq, ledger_head) = chain::append(&transaction, &self.owner, *now, event)?;
@@ -117,6 +120,7 @@ impl Ledger {
                 dataset: charge.dataset,
                 policy: appraised.policy,
                 cost: charge.cost,
+                order: appraised.accounting.order(),
                 ledger_head,
             };
             // 4. Seal to the enclave.
@@ -157,6 +161,26 @@ fn require_newest(connection: &Connection, appraised: &Appraised) -> Result<(), 
     let expected = newest.map_or_else(|| "none".to_owned(), |policy| format!("policy {policy:?}"));
     let found = format!("policy {:?}", appraised.policy);
     Err(Denial::new(Rule::PolicyOutdated, expected, found).into())
+}
+
+/// An account that changed how it counts would be none: what it was changed to could follow
+/// from what has been released.
+fn same_accounting(
+    connection: &Connection,
+    population: &str,
+    accounting: Accounting,
+) -> Result<(), LedgerError> {
+    let words = |accounting: Accounting| match accounting {
+        Accounting::AllOrders => "zCDP".to_owned(),
+        Accounting::At(order) => format!("order {order}"),
+    };
+    match chain::accounting(connection, population)? {
+        Some(first) if first != accounting => {
+            let expected = format!("{}, as since the first grant on {population:?}", words(first));
+            Err(Denial::new(Rule::BudgetAccount, expected, words(accounting)).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the population's budget suffices, in integers of pico-rho.

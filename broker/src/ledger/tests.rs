@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use cloister_privacy::{Accounting, JobCost, Release, Sensitivity};
 use cloister_protocol::{
     Id, Signed, SigningKey, Verified, brokering::GrantResponse, cbor, dataset::DataKey,
     grant::GrantExpectation, hpke::HpkeKeyPair, transcript::Nonce,
@@ -21,6 +22,13 @@ use crate::{
 };
 
 const COST: u64 = 1000;
+
+/// A job that costs so much: releases with so much noise that each costs the least there is.
+fn charges(cost: u64) -> JobCost {
+    let (sensitivity, sampling) = (Sensitivity::Unit, None);
+    let least = Release { sensitivity, steps: 1, sigma_steps: 1 << 32, sampling };
+    JobCost::new([(u32::try_from(cost).unwrap(), least)])
+}
 
 /// A ledger in a directory of its own, with one policy in force: its first entry.
 struct Bench {
@@ -86,6 +94,7 @@ impl Bench {
             orchestrator: id("orchestrator", 0),
             code: id("code", 0),
             policy: *self.policy.id.digest(),
+            accounting: Accounting::AllOrders,
             total,
             charges: vec![Charge {
                 dataset: id("dataset", 0),
@@ -233,7 +242,7 @@ fn a_grant_reserves_logs_and_opens_in_its_enclave() {
         transcript: appraised.transcript,
         dataset: appraised.charges[0].dataset,
         policy: appraised.policy,
-        cost: COST,
+        charges: charges(COST),
         broker: bench.broker.id(),
     };
     let (grant, key) = grants[0].open(&expected, &bench.enclave).unwrap();

@@ -49,6 +49,13 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
         writeln!(page, "    That is: but for a chance of {delta:e}, the odds of any guess about")?;
         writeln!(page, "    a person change by a factor of {} at most.", odds(*epsilon))?;
     }
+    if let Some(order) = budget.order {
+        writeln!(
+            page,
+            "  It is counted at order {order} of Rényi divergence, for good: a job whose"
+        )?;
+        writeln!(page, "  rounds look at a random part of the people costs less.")?;
+    }
     writeln!(page, "  What was spent never comes back. When the total is spent, the broker")?;
     writeln!(page, "  grants nothing more on these people, whatever file they are in.")?;
     let unit = if *per_row {

@@ -11,7 +11,7 @@ mod template;
 mod text;
 
 use cloister_attestation::{Measurements, MeasurementsError};
-use cloister_privacy::Zcdp;
+use cloister_privacy::{Accounting, Order, Zcdp};
 use cloister_protocol::{
     Digest, KeyId, Kind, Signed, SigningKey,
     dataset::Population,
@@ -86,6 +86,18 @@ pub struct Budget {
     pub total: Amount,
     /// By one job.
     pub per_job: Amount,
+    /// The order of Rényi divergence at which the account is kept, if it is one. Sampling of
+    /// units then makes jobs cheaper. It cannot be changed after the first grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+}
+
+impl Budget {
+    /// How the account counts.
+    #[must_use]
+    pub fn accounting(&self) -> Accounting {
+        Accounting::of(self.order)
+    }
 }
 
 /// An amount of privacy: as a person says it, and as the ledger counts it.
@@ -96,7 +108,7 @@ pub struct Amount {
     pub epsilon: f64,
     /// Delta.
     pub delta: f64,
-    /// The largest zCDP that guarantees this (epsilon, delta), rounded down.
+    /// The most that guarantees this (epsilon, delta) in the policy's account, rounded down.
     pub rho: Zcdp,
 }
 
@@ -253,8 +265,9 @@ impl Policy {
         for purpose in &purposes.allowed {
             require(is_name(purpose), "purposes", "allowed", purpose, rule)?;
         }
-        budget.total.validate("total")?;
-        budget.per_job.validate("per-job")?;
+        let accounting = budget.accounting();
+        budget.total.validate(accounting, "total")?;
+        budget.per_job.validate(accounting, "per-job")?;
         let (job, total) = (budget.per_job.rho, budget.total.rho);
         let rule = "one job may not cost more rho than the total allows";
         require(job <= total, "budget", "per-job", &job, rule)?;
@@ -283,13 +296,26 @@ impl Amount {
     ///
     /// [`cloister_privacy::Error`] when either is out of its range.
     pub fn new(epsilon: f64, delta: f64) -> Result<Self, cloister_privacy::Error> {
-        Ok(Self { epsilon, delta, rho: Zcdp::budget_for(epsilon, delta)? })
+        Self::of(Accounting::AllOrders, epsilon, delta)
+    }
+
+    /// The same in any account.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Accounting::budget_for`].
+    pub fn of(
+        accounting: Accounting,
+        epsilon: f64,
+        delta: f64,
+    ) -> Result<Self, cloister_privacy::Error> {
+        Ok(Self { epsilon, delta, rho: accounting.budget_for(epsilon, delta)? })
     }
 
     /// The signed rho never grants more than epsilon and delta say.
-    fn validate(&self, key: &'static str) -> Result<(), PolicyError> {
+    fn validate(&self, accounting: Accounting, key: &'static str) -> Result<(), PolicyError> {
         let Self { epsilon, delta, rho } = *self;
-        let most = Self::new(epsilon, delta).map_err(|error| PolicyError::Value {
+        let most = Self::of(accounting, epsilon, delta).map_err(|error| PolicyError::Value {
             section: "budget",
             key,
             found: format!("{{ epsilon = {epsilon}, delta = {delta} }}"),
@@ -304,6 +330,9 @@ impl Amount {
 fn budget_rule(error: &cloister_privacy::Error) -> &'static str {
     match error {
         cloister_privacy::Error::DeltaOutOfRange { .. } => "delta lies between 0 and 1",
+        cloister_privacy::Error::OrderTooSmall { .. } => {
+            "at [budget] order nothing has so small an epsilon: take a larger order"
+        }
         _ => "epsilon is a number above 0, usually 0.1 to 10",
     }
 }

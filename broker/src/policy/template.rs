@@ -46,6 +46,9 @@ name = {population}
 total = {{ epsilon = 2.0, delta = 1e-5 }}
 # ... and by one job.
 per-job = {{ epsilon = 1.0, delta = 1e-5 }}
+# With an order, jobs whose rounds sample units cost less. `cloister budget plan --epsilon 2`
+# names a good one for your total. It cannot be changed after the first grant.
+# order = 12
 
 [purposes]
 # The purposes that a job may state, word for word.

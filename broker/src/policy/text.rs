@@ -1,6 +1,7 @@
 //! From the TOML that a person writes to the policy that the owner signs.
 
 use cloister_attestation::Measurements;
+use cloister_privacy::{Accounting, Order};
 use cloister_protocol::{Digest, KeyId, job::Recipients};
 use serde::Deserialize;
 use toml::{Table, Value, value::Datetime};
@@ -48,6 +49,7 @@ struct PopulationSection {
 struct BudgetSection {
     total: AmountText,
     per_job: AmountText,
+    order: Option<u32>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -133,10 +135,7 @@ pub(super) fn compile(text: &str) -> Result<Policy, PolicyError> {
         id: document.policy.id,
         version: document.policy.version,
         population: document.population.name,
-        budget: Budget {
-            total: amount("total", document.budget.total)?,
-            per_job: amount("per-job", document.budget.per_job)?,
-        },
+        budget: budget(&document.budget)?,
         purposes: Purposes {
             allowed: document.purposes.allowed,
             not_after: seconds(document.purposes.not_after)?,
@@ -175,9 +174,28 @@ pub(super) fn enclaves(sections: [Option<Value>; 5]) -> Result<Option<Measuremen
     Ok(Some(Measurements::deserialize(tables)?))
 }
 
-fn amount(key: &'static str, text: AmountText) -> Result<Amount, PolicyError> {
+fn budget(text: &BudgetSection) -> Result<Budget, PolicyError> {
+    let order = text.order.map(Order::new).transpose().map_err(|_| PolicyError::Value {
+        section: "budget",
+        key: "order",
+        found: format!("{:?}", text.order),
+        rule: "a whole number from 2 to 512 is allowed; leave it out to count at all orders",
+    })?;
+    let accounting = Accounting::of(order);
+    Ok(Budget {
+        total: amount(accounting, "total", text.total)?,
+        per_job: amount(accounting, "per-job", text.per_job)?,
+        order,
+    })
+}
+
+fn amount(
+    accounting: Accounting,
+    key: &'static str,
+    text: AmountText,
+) -> Result<Amount, PolicyError> {
     let AmountText { epsilon, delta } = text;
-    Amount::new(epsilon, delta).map_err(|error| PolicyError::Value {
+    Amount::of(accounting, epsilon, delta).map_err(|error| PolicyError::Value {
         section: "budget",
         key,
         found: format!("{{ epsilon = {epsilon}, delta = {delta} }}"),

@@ -1,17 +1,25 @@
 //! Amounts of privacy in words, and for machines.
 
 use cloister_broker::policy::Amount;
-use cloister_privacy::Zcdp;
+use cloister_privacy::{Accounting, Zcdp};
 use serde_json::{Value, json};
 
 use crate::error::{Context, Result};
 
 /// The epsilon of what is left of a limit; of the whole of it, what the policy says.
-pub fn epsilon_left(rho: Zcdp, limit: &Amount) -> Result<f64> {
+pub fn epsilon_left(rho: Zcdp, limit: &Amount, accounting: Accounting) -> Result<f64> {
     if rho == limit.rho {
         return Ok(limit.epsilon);
     }
-    rho.epsilon_upper(limit.delta).doing("what is left")
+    accounting.epsilon_upper(rho, limit.delta).doing("what is left")
+}
+
+/// In what an amount is counted.
+pub fn counted(accounting: Accounting) -> String {
+    match accounting {
+        Accounting::AllOrders => "of zCDP, at all orders".to_owned(),
+        Accounting::At(order) => format!("at order {order}"),
+    }
 }
 
 /// An amount for people; epsilon as [`at_most`] or [`at_least`] has it.
@@ -54,9 +62,12 @@ mod tests {
     #[test]
     fn a_whole_limit_is_as_the_policy_says_it() {
         let limit = Amount::new(1.0, 1e-5).unwrap();
-        assert_eq!(at_least(epsilon_left(limit.rho, &limit).unwrap()), "1.0000");
+        assert_eq!(
+            at_least(epsilon_left(limit.rho, &limit, Accounting::AllOrders).unwrap()),
+            "1.0000"
+        );
         let less = Zcdp::from_pico(limit.rho.as_pico() - 1);
-        assert_eq!(at_least(epsilon_left(less, &limit).unwrap()), "0.9999");
+        assert_eq!(at_least(epsilon_left(less, &limit, Accounting::AllOrders).unwrap()), "0.9999");
     }
 
     /// What is said to be left can be asked for.

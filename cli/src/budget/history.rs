@@ -10,7 +10,7 @@ use cloister_broker::{
     ledger::{Event, Reservation},
 };
 use cloister_party::Peers;
-use cloister_privacy::Zcdp;
+use cloister_privacy::{Accounting, Zcdp};
 use cloister_protocol::{Digest, KeyId, dataset::Population};
 use serde_json::{Value, json};
 
@@ -118,7 +118,8 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn epsilon(&self) -> Result<f64> {
-        self.total.epsilon_upper(self.delta).doing("the total")
+        let accounting = Accounting::of(self.one.order);
+        accounting.epsilon_upper(self.total, self.delta).doing("the total")
     }
 
     fn page(&self, names: &Names) -> Result<Page> {
@@ -156,6 +157,7 @@ impl Line<'_> {
             population,
             policy,
             cost,
+            order,
         } = self.one;
         Ok(json!({
             "event": "reserved",
@@ -171,6 +173,7 @@ impl Line<'_> {
             "population": population,
             "policy": policy.to_hex(),
             "pico_rho": cost,
+            "order": order,
             "spent_pico_rho": self.total.as_pico(),
             "spent_epsilon": self.epsilon()?,
         }))

@@ -22,7 +22,7 @@ use cloister_broker::{
     policy::{self as rules},
     vault::VaultError,
 };
-use cloister_privacy::Zcdp;
+use cloister_privacy::{Accounting, Zcdp};
 use cloister_protocol::dataset::Population;
 use serde_json::{Value, json};
 
@@ -160,8 +160,8 @@ impl Account {
 
 /// Whether this is less than anybody can ask for. A job costs a little less than its limit,
 /// so that of a budget that is spent something like that remains.
-fn is_next_to_nothing(rho: Zcdp, delta: f64) -> bool {
-    rho.epsilon_upper(delta).is_ok_and(|epsilon| epsilon < 1e-4)
+fn is_next_to_nothing(rho: Zcdp, delta: f64, accounting: Accounting) -> bool {
+    accounting.epsilon_upper(rho, delta).is_ok_and(|epsilon| epsilon < 1e-4)
 }
 
 /// What is said then.
@@ -179,7 +179,11 @@ mod tests {
     #[test]
     fn what_remains_of_a_spent_budget_is_nothing() {
         for (pico, nothing) in [(0, true), (640, true), (1_000_000, false)] {
-            assert_eq!(is_next_to_nothing(Zcdp::from_pico(pico), 1e-5), nothing, "{pico}");
+            assert_eq!(
+                is_next_to_nothing(Zcdp::from_pico(pico), 1e-5, Accounting::AllOrders),
+                nothing,
+                "{pico}"
+            );
         }
     }
 }

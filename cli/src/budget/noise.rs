@@ -1,20 +1,34 @@
 //! The noise that a budget buys, and what noise costs.
 
-use cloister_privacy::{Error, JobCost, Release, Sensitivity, Zcdp, gaussian::MAX_SIGMA_STEPS};
+use cloister_privacy::{
+    Accounting, Error, JobCost, Rate, Release, Sensitivity, Zcdp, gaussian::MAX_SIGMA_STEPS,
+};
 
 /// Grid steps in the clip bound, as in a job that does not say. What noise costs as a
 /// multiple of the clip bound depends on them by less than a step.
 pub(super) const STEPS: u64 = 1 << 14;
 
-/// A job of so many rounds, each with an update for every unit, and no centring.
+/// A job of so many rounds and no centring, and the account that pays for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rounds(pub u32);
+pub(super) struct Rounds {
+    pub(super) count: u32,
+    pub(super) sensitivity: Sensitivity,
+    pub(super) sampling: Option<Rate>,
+    pub(super) accounting: Accounting,
+}
 
 impl Rounds {
+    /// Each with an update for every unit, for which any account pays the same.
+    pub(super) fn of_all(count: u32) -> Self {
+        let (sensitivity, accounting) = (Sensitivity::Unit, Accounting::AllOrders);
+        Self { count, sensitivity, sampling: None, accounting }
+    }
+
     /// What the job costs with noise of `sigma` steps, as the ledger charges it.
     pub(super) fn cost(self, sigma: u64) -> Result<Zcdp, Error> {
-        let round = Release { sensitivity: Sensitivity::Unit, steps: STEPS, sigma_steps: sigma };
-        JobCost::new([(self.0, round)]).total()
+        let Self { count, sensitivity, sampling, accounting } = self;
+        let round = Release { sensitivity, steps: STEPS, sigma_steps: sigma, sampling };
+        JobCost::new([(count, round)]).charge(accounting)
     }
 
     /// The least noise, in steps, with which the job costs at most `budget`; `None` when
@@ -67,21 +81,21 @@ mod tests {
     fn the_least_noise_fits_and_one_step_less_does_not() {
         let budget = Zcdp::budget_for(1.0, 1e-5).unwrap();
         for rounds in [1, 10, 24, 200, 10_000] {
-            let rounds = Rounds(rounds);
+            let rounds = Rounds::of_all(rounds);
             let sigma = rounds.least_sigma(budget).unwrap();
             assert!(rounds.cost(sigma).unwrap() <= budget);
             assert!(rounds.cost(sigma - 1).unwrap() > budget);
         }
         // By hand: sqrt(rounds / (2 rho)), with rho 0.030556595197.
-        assert_eq!(shown(of_sigma(Rounds(1).least_sigma(budget).unwrap())), "4.046");
-        assert_eq!(shown(of_sigma(Rounds(24).least_sigma(budget).unwrap())), "19.82");
+        assert_eq!(shown(of_sigma(Rounds::of_all(1).least_sigma(budget).unwrap())), "4.046");
+        assert_eq!(shown(of_sigma(Rounds::of_all(24).least_sigma(budget).unwrap())), "19.82");
     }
 
     #[test]
     fn what_no_noise_hides_is_not_bought() {
-        assert_eq!(Rounds(1).least_sigma(Zcdp::ZERO), None);
-        assert_eq!(Rounds(2).least_sigma(Zcdp::from_pico(1)), None);
-        assert!(Rounds(6000).cost(1).is_err());
+        assert_eq!(Rounds::of_all(1).least_sigma(Zcdp::ZERO), None);
+        assert_eq!(Rounds::of_all(2).least_sigma(Zcdp::from_pico(1)), None);
+        assert!(Rounds::of_all(6000).cost(1).is_err());
     }
 
     #[test]

@@ -7,13 +7,14 @@ use std::{
 };
 
 use clap::Args;
-use cloister_privacy::{Zcdp, gaussian::MAX_SIGMA_STEPS};
+use cloister_broker::policy::Amount;
+use cloister_privacy::{Accounting, Order, Rate, Sensitivity, Zcdp, gaussian::MAX_SIGMA_STEPS};
 use cloister_protocol::limits;
 use serde_json::{Value, json};
 
 use super::{
     Account, Balance, NOTHING_LEFT,
-    amount::{at_most, machine},
+    amount::{at_most, counted, machine},
     is_next_to_nothing, loud,
     noise::{self, Rounds, STEPS},
     plot::{self, Plot, SAMPLES},
@@ -28,7 +29,8 @@ use crate::{
 /// Say what a job of so many rounds costs against its noise, and show where the limits are
 ///
 /// Nothing is reserved and nobody is asked. Epsilon is at the delta of the policy's limit
-/// of one job. The job has an update for each unit and no centring release.
+/// of one job. The job has an update for each unit in each round, unless it is said
+/// otherwise, and no centring release.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   cloister budget plan --home hospital-a
@@ -48,6 +50,13 @@ pub struct Plan {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::ROUNDS))
     )]
     rounds: u32,
+    /// Groups of units that have an update each, instead of units
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    groups: Option<u32>,
+    /// The probability with which each unit takes part in a round; saves where the policy
+    /// counts at one order
+    #[arg(long, value_name = "P", conflicts_with = "groups", value_parser = rate)]
+    sampling: Option<Rate>,
     /// Units of all datasets in the job: also say what the noise is in the mean
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     units: Option<u64>,
@@ -62,6 +71,11 @@ pub struct Plan {
 fn epsilon(text: &str) -> std::result::Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
     number.ok_or_else(|| "a number above 0 is needed, usually 0.1 to 10".to_owned())
+}
+
+fn rate(text: &str) -> std::result::Result<Rate, String> {
+    let rate = text.parse().ok().and_then(|number| Rate::nearest(number).ok());
+    rate.ok_or_else(|| "a probability above 0 and below 1 is needed".to_owned())
 }
 
 /// Where the limits are, and what a job of some rounds costs.
@@ -97,13 +111,22 @@ impl Plan {
         let balance = account.balance()?;
         let mut warnings = account.warnings()?;
         let scene = self.scene(&account, &balance)?;
-        if is_next_to_nothing(scene.left, scene.delta) {
+        if is_next_to_nothing(scene.left, scene.delta, scene.rounds.accounting) {
             warnings.push(NOTHING_LEFT.to_owned());
         }
         let range = scene.range()?;
         let rows = scene.rows(range)?;
         let population = printable(&account.population);
         let plot = scene.plot(range, &population)?;
+        let divisor = self.divisor();
+        if self.sampling.is_some() && scene.rounds.accounting == Accounting::AllOrders {
+            let Amount { epsilon, delta, .. } = account.policy.budget.per_job;
+            let (order, _) = Order::best_for(epsilon, delta).doing("an order")?;
+            warnings.push(format!(
+                "This policy counts at all orders, where sampling saves nothing. A policy that \
+                 has not granted anything yet can say `order = {order}` in [budget]."
+            ));
+        }
         if let Some(path) = &self.svg {
             files::write(path, svg::svg(&plot).as_bytes())?;
         }
@@ -111,7 +134,8 @@ impl Plan {
         let mut page = loud(&warnings)
             .title(&plot.title)
             .text(format!("By {}.", account.source()))
-            .append(table(&rows, self.units))
+            .text(format!("Amounts are {}.", counted(scene.rounds.accounting)))
+            .append(table(&rows, divisor))
             .blank();
         for line in plot.lines() {
             page = page.text(line);
@@ -125,11 +149,14 @@ impl Plan {
             "policy": account.source_json(),
             "rounds": self.rounds,
             "units": self.units,
+            "groups": self.groups,
+            "sampling": self.sampling.map(Rate::probability),
+            "order": scene.rounds.accounting.order(),
             "steps": STEPS,
             "per_job": scene.amount(scene.per_job)?,
             "left": scene.amount(scene.left)?,
             "asked": scene.asked.map(|asked| scene.amount(asked)).transpose()?,
-            "rows": rows.iter().map(|row| row.json(self.units)).collect::<Vec<_>>(),
+            "rows": rows.iter().map(|row| row.json(divisor)).collect::<Vec<_>>(),
             "svg": self.svg,
             "warnings": warnings,
         });
@@ -138,14 +165,26 @@ impl Plan {
 
     fn scene(&self, account: &Account, balance: &Balance) -> Result<Scene> {
         let per_job = &account.policy.budget.per_job;
-        let asked = self.epsilon.map(|epsilon| Zcdp::budget_for(epsilon, per_job.delta));
+        let accounting = account.policy.budget.accounting();
+        let asked = self.epsilon.map(|epsilon| accounting.budget_for(epsilon, per_job.delta));
+        let sensitivity = self.groups.map_or(Sensitivity::Unit, |_| Sensitivity::Group);
+        let (count, sampling) = (self.rounds, self.sampling);
         Ok(Scene {
-            rounds: Rounds(self.rounds),
+            rounds: Rounds { count, sensitivity, sampling, accounting },
             delta: per_job.delta,
             per_job: per_job.rho,
             left: balance.left,
             asked: asked.transpose().doing("--epsilon")?,
         })
+    }
+
+    /// What a mean is over, if it is known.
+    fn divisor(&self) -> Option<u64> {
+        match (self.groups, self.sampling, self.units) {
+            (Some(groups), _, _) => Some(groups.into()),
+            (None, Some(rate), Some(units)) => Some(rate.of(units)),
+            (None, _, units) => units,
+        }
     }
 }
 
@@ -157,14 +196,14 @@ impl Scene {
     /// What is marked: a short name, a longer one, and how much.
     fn levels(&self) -> Vec<(&'static str, &'static str, Zcdp)> {
         let asked = self.asked.map(|asked| ("asked", "as asked", asked));
-        let nothing = is_next_to_nothing(self.left, self.delta);
+        let nothing = is_next_to_nothing(self.left, self.delta, self.rounds.accounting);
         let left = (!nothing).then_some(("left", "all that is left", self.left));
         let limit = ("one job", "limit of one job", self.per_job);
         [Some(limit), left, asked].into_iter().flatten().collect()
     }
 
     fn epsilon(&self, rho: Zcdp) -> Result<f64> {
-        rho.epsilon_upper(self.delta).doing("the cost")
+        self.rounds.accounting.epsilon_upper(rho, self.delta).doing("the cost")
     }
 
     fn amount(&self, rho: Zcdp) -> Result<Value> {
@@ -183,12 +222,13 @@ impl Scene {
         let least = self.levels().iter().map(|level| level.2).min().unwrap_or(self.per_job);
         let bottom = self.epsilon(least)?.max(top / 100.0) / 4.0;
         let sigma = |epsilon| -> Result<Option<u64>> {
-            let budget = Zcdp::budget_for(epsilon, self.delta).doing("the plot")?;
+            let budget = self.rounds.accounting.budget_for(epsilon, self.delta);
+            let budget = budget.doing("the plot")?;
             Ok(self.rounds.least_sigma(budget))
         };
         let to = sigma(bottom)?.unwrap_or(MAX_SIGMA_STEPS);
         sigma(top)?.filter(|from| *from < to).map(|from| (from, to)).ok_or_else(|| {
-            let rounds = self.rounds.0;
+            let rounds = self.rounds.count;
             Error::failed(format!("no noise makes {rounds} rounds cost so little: plan fewer"))
         })
     }
@@ -220,7 +260,7 @@ impl Scene {
 
     fn plot(&self, (from, to): (u64, u64), population: &str) -> Result<Plot> {
         let range = (noise::of_sigma(from), noise::of_sigma(to));
-        let rounds = self.rounds.0;
+        let rounds = self.rounds.count;
         let heights = (0..SAMPLES).map(|sample| -> Result<f64> {
             let sigma = noise::to_sigma(plot::place(range, sample));
             self.epsilon(self.rounds.cost(sigma).doing("the cost")?)
@@ -248,11 +288,11 @@ impl Row {
         self.is.iter().copied().chain(self.refused).collect::<Vec<_>>().join(", ")
     }
 
-    fn json(&self, units: Option<u64>) -> Value {
+    fn json(&self, divisor: Option<u64>) -> Value {
         json!({
             "sigma_steps": self.sigma,
             "noise": self.noise(),
-            "noise_in_mean": units.map(|units| self.noise() / units as f64),
+            "noise_in_mean": divisor.map(|divisor| self.noise() / divisor as f64),
             "pico_rho": self.cost.as_pico(),
             "epsilon": self.epsilon,
             "is": self.is,
@@ -261,13 +301,13 @@ impl Row {
     }
 }
 
-fn table(rows: &[Row], units: Option<u64>) -> Page {
-    let mean = if units.is_some() { format!("{:>12}", "in the mean") } else { String::new() };
+fn table(rows: &[Row], divisor: Option<u64>) -> Page {
+    let mean = if divisor.is_some() { format!("{:>12}", "in the mean") } else { String::new() };
     let page = Page::new().text(format!("{:>10}{mean}{:>19}{:>10}", "noise", "rho", "epsilon"));
     rows.iter().fold(page, |page, row| {
         let (noise, epsilon) = (noise::shown(row.noise()), at_most(row.epsilon));
-        let mean = units.map_or_else(String::new, |units| {
-            format!("{:>12}", noise::shown(row.noise() / units as f64))
+        let mean = divisor.map_or_else(String::new, |divisor| {
+            format!("{:>12}", noise::shown(row.noise() / divisor as f64))
         });
         let line =
             format!("{noise:>10}{mean}{:>19}{epsilon:>10}  {}", row.cost.to_string(), row.note());
@@ -282,7 +322,7 @@ mod tests {
     fn scene() -> Scene {
         let rho = |epsilon| Zcdp::budget_for(epsilon, 1e-5).unwrap();
         Scene {
-            rounds: Rounds(24),
+            rounds: Rounds::of_all(24),
             delta: 1e-5,
             per_job: rho(1.0),
             left: rho(1.5),
@@ -328,7 +368,7 @@ mod tests {
     fn the_plot_holds_the_curve_and_its_levels() {
         for left in [0, 1, 1_000, 30_000_000_000, u64::MAX / 1_000_000] {
             for rounds in [1, 24, 10_000] {
-                let (left, rounds) = (Zcdp::from_pico(left), Rounds(rounds));
+                let (left, rounds) = (Zcdp::from_pico(left), Rounds::of_all(rounds));
                 let scene = Scene { rounds, left, ..scene() };
                 let plot = scene.plot(scene.range().unwrap(), "patients").unwrap();
                 assert_eq!(plot.curve.len(), SAMPLES);
@@ -357,7 +397,7 @@ mod tests {
             assert!(epsilon(text).is_err(), "{text}");
         }
         let tiny = Zcdp::from_pico(1000);
-        let rounds = Rounds(10_000);
+        let rounds = Rounds::of_all(10_000);
         let scene = Scene { rounds, per_job: tiny, left: tiny, asked: None, ..scene() };
         assert!(scene.range().is_err_and(|error| error.to_string().contains("plan fewer")));
     }

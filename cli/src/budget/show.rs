@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Account, NOTHING_LEFT,
-    amount::{at_least, at_most, epsilon_left, machine, words},
+    amount::{at_least, at_most, counted, epsilon_left, machine, words},
     is_next_to_nothing, loud,
     noise::{self, Rounds, STEPS},
 };
@@ -24,10 +24,11 @@ const ROUNDS: [u32; 6] = [1, 10, 24, 50, 100, 200];
 pub(super) fn show(home: &Path) -> Result<Report> {
     let account = Account::open(home)?;
     let balance = account.balance()?;
-    let Budget { total, per_job } = &account.policy.budget;
+    let budget = &account.policy.budget;
+    let (Budget { total, per_job, order }, accounting) = (budget, budget.accounting());
     let delta = total.delta;
-    let spent = balance.spent.epsilon_upper(delta).doing("what was spent")?;
-    let left = epsilon_left(balance.left, total)?;
+    let spent = accounting.epsilon_upper(balance.spent, delta).doing("what was spent")?;
+    let left = epsilon_left(balance.left, total, accounting)?;
     let jobs = balance.left.as_pico() / per_job.rho.as_pico();
     let mut warnings = account.warnings()?;
     if balance.spent > total.rho {
@@ -44,6 +45,7 @@ pub(super) fn show(home: &Path) -> Result<Report> {
         .row("left", words(balance.left, &at_least(left), delta))
         .row("one job", words(per_job.rho, &at_most(per_job.epsilon), per_job.delta))
         .row("jobs", format!("{jobs} more at the most that one may cost"))
+        .row("counted", counted(accounting))
         .row("ledger", head)
         .text("Rho adds up. Epsilons do not: those of spent and left may exceed the total's.")
         .blank();
@@ -56,25 +58,27 @@ pub(super) fn show(home: &Path) -> Result<Report> {
         "left": machine(balance.left, left, delta),
         "per_job": machine(per_job.rho, per_job.epsilon, per_job.delta),
         "jobs_at_limit": jobs,
+        "order": order,
         "buys": bought(balance.left, per_job),
         "entries": entries,
         "head": balance.head.to_hex(),
         "warnings": warnings,
     });
-    Ok(Report::done(page.append(table(balance.left, per_job, home)?), json))
+    Ok(Report::done(page.append(table(balance.left, budget, home)?), json))
 }
 
 /// The least noise of jobs that cost all they can.
 fn buys(budget: Zcdp) -> impl Iterator<Item = (u32, Option<u64>)> {
-    ROUNDS.into_iter().map(move |rounds| (rounds, Rounds(rounds).least_sigma(budget)))
+    ROUNDS.into_iter().map(move |rounds| (rounds, Rounds::of_all(rounds).least_sigma(budget)))
 }
 
-fn table(left: Zcdp, per_job: &Amount, home: &Path) -> Result<Page> {
+fn table(left: Zcdp, limits: &Budget, home: &Path) -> Result<Page> {
+    let (per_job, accounting) = (&limits.per_job, limits.accounting());
     let budget = left.min(per_job.rho);
-    if is_next_to_nothing(budget, per_job.delta) {
+    if is_next_to_nothing(budget, per_job.delta, accounting) {
         return Ok(Page::new().loud(NOTHING_LEFT));
     }
-    let epsilon = at_least(epsilon_left(budget, per_job)?);
+    let epsilon = at_least(epsilon_left(budget, per_job, accounting)?);
     let mut page = Page::new()
         .title(format!("What it buys: one job of epsilon {epsilon} at delta {:e}", per_job.delta))
         .text(format!("{:>8}{:>10}", "rounds", "noise"));
@@ -119,8 +123,9 @@ mod tests {
     #[test]
     fn nothing_left_buys_nothing() {
         let limit = Amount::new(1.0, 1e-5).unwrap();
+        let limits = Budget { total: limit, per_job: limit, order: None };
         for left in [Zcdp::ZERO, Zcdp::from_pico(640)] {
-            let page = table(left, &limit, Path::new("a")).unwrap().render();
+            let page = table(left, &limits, Path::new("a")).unwrap().render();
             assert!(page.contains("Nothing is left") && !page.contains("noise"), "{page}");
         }
         assert!(bought(Zcdp::ZERO, &limit).iter().all(|row| row["noise"].is_null()));

@@ -51,12 +51,15 @@ pub fn compile(text: &JobText, parts: &Parts<'_>, public_set: Option<PublicSet>)
             interval_ms: text.schedule.interval_ms,
         },
         limits: CallLimits { fuel: text.limits.fuel, memory: text.limits.memory },
-        cost: parts.planned.plan.total.as_pico(),
+        cost: 0,
         seed: text.seed,
         recipients: Recipients::Anyone,
         public_set,
         not_after: now.saturating_add(text.validity()?),
     };
+    // What it costs at all orders, whatever the account that it was planned for.
+    let cost = job.charges().total().doing("the job's cost")?.as_pico();
+    let job = Job { cost, ..job };
     job.validate().doing("the job")?;
     Ok(job)
 }
@@ -125,7 +128,7 @@ mod tests {
         let job = compile(&text(), &parts, None).unwrap();
         assert_eq!(job.cost, planned.plan.total.as_pico());
         assert_eq!(job.gate.sigma, planned.plan.round.sigma_steps);
-        assert_eq!(plan::spent(&job, job.releases()).unwrap(), planned.plan.total);
+        assert_eq!(job.charges().total().unwrap(), planned.plan.total);
         assert_eq!(job.units(), 250);
         let again = compile(&text(), &parts, None).unwrap();
         assert_ne!(job.job, again.job);

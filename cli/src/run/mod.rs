@@ -109,7 +109,7 @@ impl Run {
         let parts = Parts { code: &code.manifest, planned: &planned, datasets: &chosen };
         let job = compile::compile(&text, &parts, set.transpose()?)?;
         let each = unit::for_each(chosen.iter().map(|one| &one.header));
-        let mut page = plan::page(&planned, &job, text.delta, each)?;
+        let mut page = plan::page(&planned, &job, &text, each)?;
         for one in &chosen {
             page = page.row(&one.owner_name, format!("{} units", one.dataset.units));
         }

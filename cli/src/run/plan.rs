@@ -1,11 +1,11 @@
 //! From what a person wants to spend to what the gate does.
 
-use cloister_privacy::{CentringRequest, Plan, PlanRequest, Sensitivity, Zcdp};
+use cloister_privacy::{Accounting, CentringRequest, Plan, PlanRequest, Rate, Sensitivity};
 use cloister_protocol::job::{Centring, Gate, GateMode, Job};
 
 use super::text::JobText;
 use crate::{
-    error::{Context, Result},
+    error::{Context, Error, Result},
     ui::Page,
 };
 
@@ -23,16 +23,26 @@ pub struct Planned {
 pub fn plan(text: &JobText) -> Result<Planned> {
     let steps = text.steps;
     let share = text.centring.as_ref().map(super::text::CentringText::share).transpose()?;
+    let sampling = text.sampling.map(Rate::nearest).transpose().doing("sampling")?;
     let request = PlanRequest {
         epsilon: text.epsilon,
         delta: text.delta,
         rounds: text.rounds,
         steps,
         sensitivity: text.groups.map_or(Sensitivity::Unit, |_| Sensitivity::Group),
+        sampling,
+        accounting: text.accounting()?,
         centring: share.map(|share| CentringRequest { steps, share }),
     };
     let plan = request.solve().doing("the job cannot be planned")?;
-    let mode = text.groups.map_or(GateMode::Unit, GateMode::Groups);
+    let mode = match (text.groups, sampling) {
+        (None, None) => GateMode::Unit,
+        (Some(groups), None) => GateMode::Groups(groups),
+        (None, Some(rate)) => GateMode::Sampled(rate),
+        (Some(_), Some(_)) => {
+            return Err(Error::failed("a job has `groups` or `sampling`, not both: leave one out"));
+        }
+    };
     let sigma = plan.round.sigma_steps;
     let gate = Gate { mode, clip: text.clip, steps, sigma };
     let centring = text.centring.as_ref().zip(plan.centring).map(|(text, release)| Centring {
@@ -43,15 +53,11 @@ pub fn plan(text: &JobText) -> Result<Planned> {
     Ok(Planned { gate, centring, plan })
 }
 
-/// What has been spent after so many releases of `job`, as the ledger counts.
-pub fn spent(job: &Job, releases: u32) -> Result<Zcdp> {
-    job.charges().of_first(releases).doing("the job's cost")
-}
-
 /// The plan for the person who pays with other people's privacy.
 /// `each` says whose: see [`crate::unit::for_each`].
-pub fn page(planned: &Planned, job: &Job, delta: f64, each: &str) -> Result<Page> {
-    let epsilon = planned.plan.total.epsilon_upper(delta).doing("the plan")?;
+pub fn page(planned: &Planned, job: &Job, text: &JobText, each: &str) -> Result<Page> {
+    let (accounting, delta) = (text.accounting()?, text.delta);
+    let epsilon = accounting.epsilon_upper(planned.plan.total, delta).doing("the plan")?;
     let releases = job.releases();
     let noise = |mode: GateMode, clip: f64, steps: u64, sigma: u64| {
         // The divisor is public, so this is what the noise is in the released mean.
@@ -64,16 +70,27 @@ pub fn page(planned: &Planned, job: &Job, delta: f64, each: &str) -> Result<Page
     if let GateMode::Groups(groups) = job.gate.mode {
         page = page.row("groups", format!("{groups}, with an update each; costs are fourfold"));
     }
+    if let GateMode::Sampled(rate) = job.gate.mode {
+        let each = rate.probability();
+        page = page.row("sampling", format!("each unit is in a round with probability {each}"));
+    }
     if let Some(c) = &job.centring {
         page = page.row("centring", noise(GateMode::Unit, c.clip, c.steps, c.sigma));
     }
     Ok(page
         .row("releases", releases)
-        .row("cost", format!("epsilon {epsilon:.4} at delta {delta:e}, {each}")))
+        .row("cost", format!("epsilon {epsilon:.4} at delta {delta:e}{}, {each}", at(accounting))))
+}
+
+/// The account, where it has to be said.
+pub fn at(accounting: Accounting) -> String {
+    accounting.order().map_or_else(String::new, |order| format!(" (counted at order {order})"))
 }
 
 #[cfg(test)]
 mod tests {
+    use cloister_privacy::Order;
+
     use super::*;
     use crate::run::text::tests::job as text;
 
@@ -88,6 +105,22 @@ mod tests {
         let without = plan(&without).unwrap();
         assert!(without.centring.is_none());
         assert!(without.gate.sigma < planned.gate.sigma);
+    }
+
+    #[test]
+    fn sampling_takes_less_noise_at_one_order_and_none_less_at_all() {
+        let mut sampled = text();
+        sampled.sampling = Some(0.1);
+        let at_all = plan(&sampled).unwrap();
+        assert_eq!(at_all.gate.sigma, plan(&text()).unwrap().gate.sigma);
+        sampled.order = Some(20);
+        let at_one = plan(&sampled).unwrap();
+        assert!(at_one.gate.sigma * 3 < at_all.gate.sigma);
+        let epsilon =
+            Accounting::At(Order::new(20).unwrap()).epsilon_upper(at_one.plan.total, 1e-5);
+        assert!(epsilon.unwrap() <= 1.0);
+        sampled.groups = Some(4);
+        assert!(plan(&sampled).is_err_and(|error| error.to_string().contains("not both")));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cloister_privacy::Share;
+use cloister_privacy::{Accounting, Order, Share};
 use serde::Deserialize;
 
 use crate::{
-    error::{Error, Result, toml_error},
+    error::{Context, Error, Result, toml_error},
     files,
 };
 
@@ -37,6 +37,11 @@ pub struct JobText {
     pub clip: f64,
     /// How many groups of units have an update each; without it each unit has.
     pub groups: Option<u32>,
+    /// The probability with which each unit takes part in a round; without it all do.
+    pub sampling: Option<f64>,
+    /// The order at which the owners' policies keep their accounts, if they do: sampling saves
+    /// nothing but there.
+    pub order: Option<u32>,
     /// Grid steps in that norm; at least 16 times the root of the model's size.
     #[serde(default = "default_steps")]
     pub steps: u64,
@@ -149,6 +154,12 @@ impl JobText {
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_text(path)?;
         toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))
+    }
+
+    /// How the account counts that the noise is planned for.
+    pub fn accounting(&self) -> Result<Accounting> {
+        let order = self.order.map(Order::new).transpose().doing("order")?;
+        Ok(Accounting::of(order))
     }
 
     /// The public table and its description, relative to the folder of the job's file.

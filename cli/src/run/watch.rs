@@ -11,7 +11,8 @@ use cloister_protocol::{
 };
 use serde_json::json;
 
-use super::{model, plan, table::Table};
+use super::{model, table::Table};
+use crate::verify::cost;
 use crate::{
     error::{Context, Error, Result},
     files,
@@ -59,8 +60,8 @@ impl Watch<'_> {
             table.state(&status);
             for number in have..status.releases {
                 let fetched = self.fetch(number)?;
-                let spent = plan::spent(&fetched.checked.job.value, number + 1)?;
-                let epsilon = spent.epsilon_upper(self.delta).doing("the job's cost")?;
+                let epsilon = cost::epsilon(&fetched.checked, number + 1, self.delta)
+                    .doing("the job's cost")?;
                 table.release(&fetched, epsilon, started.elapsed());
                 if fetched.checked.release.value.stage == Stage::Centring {
                     centring = Some(fetched);
@@ -129,7 +130,7 @@ impl Watch<'_> {
         debug_assert!(model.len() as u64 <= limits::TENSORS);
         files::write(&path, &model)?;
         let job = &last.checked.job.value;
-        let spent = plan::spent(job, releases)?.epsilon_upper(self.delta).doing("the cost")?;
+        let spent = cost::epsilon(&last.checked, releases, self.delta).doing("the cost")?;
         let accuracy = last.tensors.scalar("accuracy");
         let (delta, seconds) = (self.delta, time.as_secs_f64());
         let verify = format!("cloister verify {} --trust measurements.toml", self.folder.display());

@@ -2,6 +2,7 @@
 
 use cloister_broker::policy::{Policy, explain};
 use cloister_party::Enrolment;
+use cloister_privacy::Accounting;
 use cloister_protocol::{
     Kind, Signed,
     code::{CodeApproval, CodeManifest},
@@ -14,7 +15,10 @@ use cloister_protocol::{
 use serde_json::{Value, json};
 
 use super::{Found, page};
-use crate::ui::{self, Page, printable};
+use crate::{
+    budget::amount,
+    ui::{self, Page, printable},
+};
 
 /// An object whose envelope says that it is a `kind`.
 pub(super) fn signed(kind: &str, bytes: Vec<u8>) -> Result<Found, SignedError> {
@@ -141,18 +145,19 @@ fn enrolment(enrolment: &Verified<Enrolment>) -> (Page, Value) {
 }
 
 fn grant(grant: &Verified<Grant>) -> (Page, Value) {
-    let Grant { grant: _, transcript, dataset, policy, cost, ledger_head } = &grant.value;
+    let Grant { grant: _, transcript, dataset, policy, cost, order, ledger_head } = &grant.value;
     let page = Page::new()
         .row("transcript", transcript)
         .row("dataset", dataset)
         .row("policy", policy)
-        .row("reserved", format!("{cost} pico-rho of zCDP"))
+        .row("reserved", format!("{cost} pico-rho {}", amount::counted(Accounting::of(*order))))
         .row("ledger head", ledger_head);
     let claims = json!({
         "transcript": transcript.to_string(),
         "dataset": dataset.to_string(),
         "policy": policy.to_hex(),
         "cost_pico_rho": cost,
+        "order": order,
         "ledger_head": ledger_head.to_hex(),
     });
     (page, claims)

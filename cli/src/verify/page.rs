@@ -7,7 +7,7 @@ use cloister_party::Role;
 use cloister_protocol::PublicKey;
 use serde_json::{Value, json};
 
-use super::{Findings, Outcome, chain::Coverage, identities::Pins};
+use super::{Findings, Outcome, chain::Coverage, cost, identities::Pins};
 use crate::{
     error::{Context, Result},
     ui::{self, Page, Report, printable},
@@ -244,8 +244,7 @@ fn limits_of_this(outcome: &Outcome) -> Page {
 }
 
 fn epsilon(outcome: &Outcome, delta: f64) -> Result<f64> {
-    let total = outcome.releases[0].checked.job.value.charges().total().doing("the job's cost")?;
-    total.epsilon_upper(delta).doing("the job's cost")
+    cost::epsilon(&outcome.releases[0].checked, u32::MAX, delta).doing("the job's cost")
 }
 
 fn key(key: &PublicKey) -> String {

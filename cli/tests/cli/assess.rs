@@ -96,6 +96,7 @@ fn grant(home: &Home, ledger: &mut Ledger, checked: &CheckedReceipt) {
         orchestrator: job.signer.id(),
         code: job.value.code,
         policy: *policy.id.digest(),
+        accounting: policy.value.budget.accounting(),
         total: policy.value.budget.total.rho.as_pico(),
         charges: vec![charge],
         platform: cloister_attestation::Platform::Simulated,

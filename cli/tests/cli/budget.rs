@@ -79,6 +79,7 @@ fn grant(folder: &Path, ledger: &mut Ledger, n: u8, orchestrator: KeyId) {
         orchestrator,
         code: id("code", 0),
         policy: *policy.id.digest(),
+        accounting: policy.value.budget.accounting(),
         total: policy.value.budget.total.rho.as_pico(),
         charges: vec![charge],
         platform: cloister_attestation::Platform::Simulated,

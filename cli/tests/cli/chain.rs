@@ -146,7 +146,8 @@ impl Chain {
             transcript: id,
             dataset: manifest.id,
             policy: transcript.policies[0],
-            cost: job.cost,
+            cost: job.charges().total().unwrap().as_pico(),
+            order: None,
             ledger_head: Digest::of("head", &[]),
         };
         let grant = Signed::sign(&grant, &keys.broker).unwrap();

@@ -68,7 +68,10 @@ impl Vetted {
         Extent {
             rows: rows.fold(0, u64::saturating_add),
             units: job.units(),
-            contributions: job.divisor(job.gate.mode),
+            contributions: match job.gate.mode {
+                GateMode::Unit | GateMode::Groups(_) => job.divisor(job.gate.mode),
+                GateMode::Sampled(rate) => rate.most_of(job.units()),
+            },
         }
     }
 

@@ -35,18 +35,19 @@ pub struct Extent {
     pub rows: u64,
     /// Units of all datasets.
     pub units: u64,
-    /// Updates of a round: one for each unit, or for each group.
+    /// Updates of a round: one for each unit, or for each group; where units are sampled, more
+    /// than take part in one of 2^100 rounds.
     pub contributions: u64,
 }
 
 /// The least interval in which any round of this job is sure to be over.
 #[must_use]
 pub fn least_interval(data: Extent, plan: &Plan, settings: &Settings, workers: usize) -> Duration {
-    let Extent { rows, contributions, .. } = data;
+    let Extent { rows, units, contributions } = data;
     let dimension = plan.dimension() as u64;
     let workers = u32::try_from(workers).unwrap_or(u32::MAX);
     WORKERS_BEGIN
-        .saturating_add(fuel::worst_case_round(contributions, workers, &settings.limits))
+        .saturating_add(fuel::worst_case_round(contributions, units, workers, &settings.limits))
         .saturating_add(gate(contributions, dimension))
         .saturating_add(handling(rows, settings))
         .saturating_add(score(plan, settings))

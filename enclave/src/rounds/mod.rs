@@ -3,8 +3,9 @@
 //! 1. Centring, if the job has it: the noised mean of each unit's mean features.
 //! 2. Features become `clamp(scale * (x - centre))`.
 //! 3. Units are put into groups, if the job has them.
-//! 4. Each round: one update for each unit, or group, from a fresh sandbox, through the gate
-//!    into an integer sum; noise; the server's step.
+//! 4. Each round: one update for each unit, or group, or for each unit that a coin has take
+//!    part, from a fresh sandbox, through the gate into an integer sum; noise; the server's
+//!    step. Who took part is forgotten, and how many.
 //!
 //! [`run`] is the same for the served path, benchmarks and tests; what differs is the
 //! [`Outlet`] that releases go to, which also decides when.
@@ -122,7 +123,8 @@ pub fn run<R: CryptoRng>(
 
     for round in 1..=plan.rounds {
         let model = state.model_f32();
-        let sum = pools.round(round, &model, &plan.gate);
+        let drawn = plan.drawn(pools.contributions(), rng);
+        let sum = pools.round(round, &model, &plan.gate, drawn.as_deref());
         let noised = noise(sum, &plan.noise, rng, round);
         plan.step(&mut state, &noised);
         let mut tensors = vec![

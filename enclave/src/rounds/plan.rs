@@ -116,11 +116,21 @@ impl Plan {
     /// anew for each job by a secret.
     pub(super) fn contributions(&self, units: Units, rng: &mut impl CryptoRng) -> Units {
         match self.declared.mode {
-            GateMode::Unit => units,
+            GateMode::Unit | GateMode::Sampled(_) => units,
             GateMode::Groups(groups) => {
                 let mut secret = [0; 32];
                 rng.fill_bytes(&mut secret);
                 units.in_groups(groups, &secret)
+            }
+        }
+    }
+
+    /// Who takes part in a round, if not all do: each of so many by a coin of its own.
+    pub(super) fn drawn(&self, units: u32, rng: &mut impl CryptoRng) -> Option<Vec<u32>> {
+        match self.declared.mode {
+            GateMode::Unit | GateMode::Groups(_) => None,
+            GateMode::Sampled(rate) => {
+                Some((0..units).filter(|_| rate.takes(rng.next_u32())).collect())
             }
         }
     }

@@ -61,6 +61,7 @@ pub struct Pools<'a> {
     compiled: &'a Compiled,
     settings: &'a Settings,
     units: Option<Pool>,
+    contributions: u32,
     public: Option<Pool>,
 }
 
@@ -68,7 +69,7 @@ impl<'a> Pools<'a> {
     /// No worker runs yet.
     #[must_use]
     pub fn new(workshop: &'a Workshop, compiled: &'a Compiled, settings: &'a Settings) -> Self {
-        Self { workshop, compiled, settings, units: None, public: None }
+        Self { workshop, compiled, settings, units: None, contributions: 0, public: None }
     }
 
     /// The model that the code begins with.
@@ -92,15 +93,32 @@ impl<'a> Pools<'a> {
     /// Hands the units to the workers. That it fails is no error, for code may have run: all
     /// updates are zero then.
     pub(super) fn load(&mut self, units: Units) {
+        // Admission refuses more than fit.
+        self.contributions = u32::try_from(units.len()).unwrap_or(u32::MAX);
         if let Ok(pool) = self.units() {
             let _ = pool.load(units.into_rows());
         }
     }
 
-    /// The gated sum of every unit's update. What is missing for whatever reason is zero.
-    pub(super) fn round(&mut self, round: u32, model: &[f32], gate: &Gate) -> IntegerSum {
+    /// How many updates a round has if all take part.
+    pub(super) fn contributions(&self) -> u32 {
+        self.contributions
+    }
+
+    /// The gated sum of every unit's update, or of those in `drawn`. What is missing for
+    /// whatever reason is zero.
+    pub(super) fn round(
+        &mut self,
+        round: u32,
+        model: &[f32],
+        gate: &Gate,
+        drawn: Option<&[u32]>,
+    ) -> IntegerSum {
         // It fails before any unit runs, and for public reasons only.
-        let sum = self.units().and_then(|pool| pool.round(round, model, gate));
+        let sum = self.units().and_then(|pool| match drawn {
+            None => pool.round(round, model, gate),
+            Some(drawn) => pool.round_of(drawn, round, model, gate),
+        });
         sum.unwrap_or_else(|_| gate.sum())
     }
 

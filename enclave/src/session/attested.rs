@@ -75,7 +75,7 @@ impl Attested {
                 transcript: self.id,
                 dataset: vetted.manifests[index].id,
                 policy: vetted.offer.policies[index],
-                cost: vetted.job.value.cost,
+                charges: vetted.job.value.charges(),
                 broker: vetted.offer.datasets[index].header.broker,
             };
             let (_, key) = grant.open(&expectation, &self.hpke).map_err(refused)?;

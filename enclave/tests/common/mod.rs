@@ -258,6 +258,7 @@ impl Fixture {
             dataset: owned.proof.manifest.open_by_anyone().unwrap().id,
             policy: owned.policy,
             cost: self.job.cost,
+            order: None,
             ledger_head: Digest::of("head", &[]),
         };
         change(&mut grant);

@@ -145,7 +145,7 @@ impl Receipt {
                 transcript: transcript_id,
                 dataset: manifest.id,
                 policy: transcript.policies[index],
-                cost: job.value.cost,
+                charges: job.value.charges(),
                 broker: proof.header.broker,
             };
             grants.push(expected.check(&self.grants[index])?);

@@ -270,7 +270,8 @@ impl Case {
                 transcript: transcript.id(),
                 dataset: id_of(&datasets[index].manifest),
                 policy: Digest::of("policy", &[]),
-                cost: job.cost,
+                cost: job.charges().total().unwrap().as_pico(),
+                order: None,
                 ledger_head: Digest::of("head", &[]),
             };
             let second = index == 1;

@@ -62,6 +62,38 @@ impl Pool {
         model: &[f32],
         gate: &Gate,
     ) -> Result<IntegerSum, PoolError> {
+        self.sum_of(self.launcher.units(), None, round, model, gate)
+    }
+
+    /// The same of some units alone, by their places among those loaded.
+    ///
+    /// # Errors
+    ///
+    /// As for [`round`](Self::round), and for a place where there is no unit.
+    pub fn round_of(
+        &mut self,
+        chosen: &[u32],
+        round: u32,
+        model: &[f32],
+        gate: &Gate,
+    ) -> Result<IntegerSum, PoolError> {
+        let units = self.launcher.units() as usize;
+        if let Some(place) = chosen.iter().find(|place| **place as usize >= units) {
+            let (found, limit) = (*place as usize + 1, units);
+            return Err(PoolError::TooMuch { what: "a chosen unit", found, limit });
+        }
+        let count = u32::try_from(chosen.len()).unwrap_or(u32::MAX);
+        self.sum_of(count, Some(chosen), round, model, gate)
+    }
+
+    fn sum_of(
+        &mut self,
+        units: u32,
+        chosen: Option<&[u32]>,
+        round: u32,
+        model: &[f32],
+        gate: &Gate,
+    ) -> Result<IntegerSum, PoolError> {
         self.check_model(model)?;
         if round > MAX_ROUNDS {
             let (found, limit) = (round as usize, MAX_ROUNDS as usize);
@@ -73,12 +105,12 @@ impl Pool {
         }
         let mut frame = Vec::new();
         push_model(&mut frame, round, self.model_shape, Some(gate), model);
-        let units = self.launcher.units();
         let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
         let share = units.div_ceil(workers);
         let longest = share.div_ceil(SPANS).clamp(1, LONGEST.min(gate.partial_units()));
         let mut round = Round {
             frame,
+            chosen,
             next: 0,
             units,
             longest,
@@ -96,9 +128,11 @@ impl Pool {
     }
 }
 
-struct Round {
+struct Round<'a> {
     /// The model and the gate, as workers receive them.
     frame: Vec<u8>,
+    /// Which units take part, if not all do. Spans are of places in this list then.
+    chosen: Option<&'a [u32]>,
     /// The first unit that was not handed out yet.
     next: u32,
     units: u32,
@@ -127,7 +161,7 @@ enum Fate {
     Silent,
 }
 
-impl Round {
+impl Round<'_> {
     fn run(&mut self, pool: &mut Pool) {
         for slot in &mut pool.workers {
             self.greet(slot, &mut pool.launcher);
@@ -193,14 +227,26 @@ impl Round {
             worker.alone = false;
             if let Some(span) = self.suspects.pop_front() {
                 worker.alone = true;
-                send(worker, span);
+                self.send(worker, span);
             }
         }
         while !worker.alone && worker.in_flight.len() < WINDOW {
             let Some(span) = self.take(share.saturating_sub(self.taken[index])) else { return };
             self.taken[index] += span.count;
-            send(worker, span);
+            self.send(worker, span);
         }
+    }
+
+    fn send(&self, worker: &mut Process, span: Span) {
+        let Span { first, count } = span;
+        match self.chosen {
+            None => push_frame(worker.outgoing(), Kind::Units, &[first, count], &[]),
+            Some(chosen) => {
+                let units = &chosen[first as usize..(first + count) as usize];
+                push_frame(worker.outgoing(), Kind::Some, &[&[first], units].concat(), &[]);
+            }
+        }
+        worker.in_flight.push_back(span);
     }
 
     /// The next span of at most `most` units.
@@ -300,11 +346,6 @@ impl Span {
         let rest = Self { first: self.first + count, count: self.count - count };
         (Self { count, ..self }, Some(rest))
     }
-}
-
-fn send(worker: &mut Process, span: Span) {
-    push_frame(worker.outgoing(), Kind::Units, &[span.first, span.count], &[]);
-    worker.in_flight.push_back(span);
 }
 
 fn wait_for_any(workers: &[Option<Process>], patience: Duration) {

@@ -25,8 +25,8 @@ use crate::limits::Limits;
 #[cfg(feature = "examine")]
 use crate::protocol::halves;
 use crate::protocol::{
-    Kind, ModelFrame, NOTHING, READY, Setup, VALUES, malformed, number, parse_model, push_values,
-    read_frame, values,
+    Kind, ModelFrame, NOTHING, READY, Setup, VALUES, malformed, number, numbers, parse_model,
+    push_values, read_frame, values,
 };
 use crate::shared::MappedUnits;
 
@@ -128,7 +128,13 @@ impl Worker {
             }
             Kind::Units => {
                 let (first, count) = (number(body, 0)?, number(body, 1)?);
-                self.add_up(first, count, out)?;
+                push_numbers(out, &[first, count]);
+                self.add_up(first..first.checked_add(count)?, out)?;
+            }
+            Kind::Some => {
+                let count = u32::try_from(body.len() / 4).ok()?.checked_sub(1)?;
+                push_numbers(out, &[number(body, 0)?, count]);
+                self.add_up(numbers(&body[4..]), out)?;
             }
             Kind::Score => {
                 let rows = number(body, 0)?;
@@ -144,15 +150,13 @@ impl Worker {
         Some(())
     }
 
-    /// The sum of the updates of `count` units.
-    fn add_up(&mut self, first: u32, count: u32, out: &mut Vec<u8>) -> Option<()> {
+    /// The sum of the updates of units.
+    fn add_up(&mut self, units: impl Iterator<Item = u32>, out: &mut Vec<u8>) -> Option<()> {
         let [features, targets] = self.columns;
         let sum = self.sum.as_mut()?;
         sum.clear();
-        let units = first..first.checked_add(count)?;
         let units = units.map(|unit| self.units.get(unit, features, targets));
         self.runner.add_up(&self.model, self.round, units, sum).ok()?;
-        push_numbers(out, &[first, count]);
         sum.drain_into(out);
         Some(())
     }

@@ -9,7 +9,7 @@ use cloister_enclave::{
     rounds::{Output, Plan, Pools, run},
     rows::{Shape, Units},
 };
-use cloister_privacy::{PlanRequest, Sensitivity};
+use cloister_privacy::{Accounting, PlanRequest, Sensitivity};
 use cloister_protocol::{
     Digest, Id,
     job::{CallLimits, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule, ServerStep},
@@ -134,7 +134,16 @@ impl Example {
     fn job(&self, units: u64) -> Result<Job> {
         let (epsilon, delta, rounds, steps) = (self.epsilon, self.delta, self.rounds, self.steps);
         let sensitivity = Sensitivity::Unit;
-        let plan = PlanRequest { epsilon, delta, rounds, steps, sensitivity, centring: None };
+        let plan = PlanRequest {
+            epsilon,
+            delta,
+            rounds,
+            steps,
+            sensitivity,
+            sampling: None,
+            accounting: Accounting::AllOrders,
+            centring: None,
+        };
         let sigma = match self.sigma {
             Some(sigma) => sigma,
             None => plan.solve()?.round.sigma_steps,

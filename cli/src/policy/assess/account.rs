@@ -4,7 +4,7 @@ use cloister_broker::{
     ledger::{Entry, Reservation},
     policy::{Amount, odds},
 };
-use cloister_privacy::Zcdp;
+use cloister_privacy::{Accounting, Zcdp};
 use cloister_protocol::Digest;
 use serde_json::{Value, json};
 
@@ -30,14 +30,15 @@ pub(super) fn necessity(record: &Record) -> Result<Section> {
     let mut facts: Vec<_> = NOT_SHOWN.iter().map(Quote::fact).collect();
     facts.push(limit("budget of all jobs together, for ever", total, record.of_policy()));
     facts.push(limit("limit of one job", per_job, record.of_policy()));
-    let spent = account.spent.epsilon_upper(delta).doing("what was spent")?;
+    let accounting = policy.budget.accounting();
+    let spent = accounting.epsilon_upper(account.spent, delta).doing("what was spent")?;
     facts.push(Fact {
         what: "spent",
         says: words(account.spent, &at_most(spent), delta),
         value: machine(account.spent, spent, delta),
         from: ledger(),
     });
-    let left = epsilon_left(account.left, total)?;
+    let left = epsilon_left(account.left, total, accounting)?;
     facts.push(Fact {
         what: "left",
         says: words(account.left, &at_least(left), delta),
@@ -87,7 +88,7 @@ pub(super) fn jobs(record: &Record) -> Result<Section> {
         facts.push(Fact { what: "job", says, value: Value::Null, from });
     }
     for job in &record.results.jobs {
-        facts.push(released(job, delta)?);
+        facts.push(released(job, delta, record.policy.value.budget.accounting())?);
     }
     facts.extend(record.results.not_counted.iter().map(|one| {
         let NotCounted { path, why } = one;
@@ -128,7 +129,7 @@ fn reservation(
     delta: f64,
 ) -> Result<Fact> {
     let cost = Zcdp::from_pico(one.cost);
-    let epsilon = cost.epsilon_upper(delta).doing("what a job cost")?;
+    let epsilon = Accounting::of(one.order).epsilon_upper(cost, delta).doing("what a job cost")?;
     let code = record.code.get(&one.code).map(|code| {
         let manifest = &code.manifest.value;
         format!("{}@{}", manifest.name, manifest.version)
@@ -168,11 +169,11 @@ fn reservation(
     })
 }
 
-fn released(found: &Job, delta: f64) -> Result<Fact> {
+fn released(found: &Job, delta: f64, accounting: Accounting) -> Result<Fact> {
     let Job { folder, signed: job, code: _, releases, of, platform, unprotected, replayed } = found;
     let value = &job.value;
-    let cost = Zcdp::from_pico(value.cost);
-    let epsilon = cost.epsilon_upper(delta).doing("what a job cost")?;
+    let cost = value.charges().charge(accounting).doing("what a job cost")?;
+    let epsilon = accounting.epsilon_upper(cost, delta).doing("what a job cost")?;
     let warning = if *unprotected { "; **that enclave protected nothing**" } else { "" };
     let folder = folder.display().to_string();
     Ok(Fact {
