@@ -58,6 +58,8 @@ pub(crate) struct Scene {
     pub nonce_state: NonceState,
     /// Whether the job was granted in another transcript already.
     pub paid_before: bool,
+    /// Whether another job was granted before, by an account at this order.
+    pub paid_at: Option<cloister_privacy::Order>,
     pub pcrs: Pcrs,
     pub evidence_time: u64,
     /// Applied after ids are filled in and before the job is signed.
@@ -193,6 +195,7 @@ impl Scene {
             nonce: Nonce(ByteArray::new([9; 32])),
             nonce_state: NonceState::Open { until: NOW },
             paid_before: false,
+            paid_at: None,
             evidence_time: NOW,
             change_job: |_| (),
             change_transcript: |_| (),

@@ -7,7 +7,7 @@ use cloister_enclave::{
     rounds::{Output, Plan, Pools, Workshop, run},
     rows::{Shape, Units, public},
 };
-use cloister_protocol::release::Stage;
+use cloister_protocol::{job::GateMode, release::Stage};
 use cloister_sandbox::{Compiled, Settings, UnitRows, compile};
 use common::{Fixture, guests, public_rows, workshop};
 use rand_chacha::ChaCha20Rng;
@@ -81,6 +81,25 @@ fn the_same_noise_gives_the_same_releases_on_any_number_of_workers() {
     assert_eq!(stages, [Stage::Centring, Stage::Round(1), Stage::Round(2), Stage::Round(3)]);
     let other = Bench::new(guests::benign(), workers(2)).run(some_units(), 8);
     assert_ne!(one, other);
+}
+
+/// Who takes part is drawn by the generator of the noise, and the mean is over how many do on
+/// average, however many did.
+#[test]
+fn a_sampled_round_is_divided_by_a_public_number() {
+    let mut bench = Bench::new(guests::benign(), workshop());
+    let rate = cloister_privacy::Rate::nearest(0.5).unwrap();
+    bench.fixture.job.gate.mode = GateMode::Sampled(rate);
+    bench.fixture.job.gate.sigma = 1;
+    let outputs = bench.run(some_units(), 7);
+    let divisors: Vec<_> = outputs.iter().map(|output| output.divisor).collect();
+    let units = bench.fixture.job.units();
+    assert_eq!(divisors, [units, units / 2, units / 2, units / 2]);
+    assert_eq!(outputs, bench.run(some_units(), 7));
+    let sums = |outputs: &[Output]| -> Vec<Vec<i64>> {
+        outputs[1..].iter().map(|output| output.tensors[0].whole().unwrap().to_vec()).collect()
+    };
+    assert_ne!(sums(&outputs), sums(&bench.run(some_units(), 8)));
 }
 
 #[test]

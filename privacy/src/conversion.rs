@@ -40,6 +40,37 @@ impl Zcdp {
         Ok(epsilon_upper(self, log_inverse_delta))
     }
 
+    /// What a Gaussian mechanism of this cost truly has at `delta`, rounded down: an account
+    /// cannot claim less, whatever its bound. With [`epsilon_upper`](Self::epsilon_upper) it
+    /// brackets the loss of jobs whose rounds have all units: releases with Gaussian noise
+    /// compose to one. It is that of the continuous Gaussian, from which the discrete one of the
+    /// same sigma differs by less than anybody can measure.
+    ///
+    /// Balle and Wang 2018 (arXiv 1805.06530, theorem 8).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeltaOutOfRange`].
+    pub fn epsilon_lower(self, delta: f64) -> Result<f64, Error> {
+        let upper = self.epsilon_upper(delta)?;
+        let mu = (2.0 * self.as_pico() as f64 / PICO as f64).sqrt();
+        if upper == 0.0 || delta_of_gaussian(mu, 0.0) <= delta {
+            return Ok(0.0);
+        }
+        let (mut low, mut high) = (0.0, upper);
+        loop {
+            let middle = low + (high - low) / 2.0;
+            if middle <= low || middle >= high {
+                return Ok(low * (1.0 - 1e-9));
+            }
+            if delta_of_gaussian(mu, middle) > delta {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+    }
+
     /// The largest amount of zCDP of which [`epsilon_upper`](Self::epsilon_upper)
     /// at `delta` is at most `epsilon`. It is rounded down, so what it allows
     /// never exceeds what was asked for.
@@ -135,6 +166,22 @@ fn at(rho: Zcdp, log_inverse_delta: f64, x: f64) -> f64 {
     (epsilon + magnitude * RELATIVE_ERROR).max(0.0)
 }
 
+/// The least delta of a Gaussian mechanism that moves by `mu` standard deviations:
+/// `Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu)`, where the second term is the
+/// density at the first argument times the ratio of Mills at the other.
+fn delta_of_gaussian(mu: f64, epsilon: f64) -> f64 {
+    use core::f64::consts::{PI, SQRT_2};
+    let density = |x: f64| libm::exp(-x * x / 2.0) / (2.0 * PI).sqrt();
+    let above = |x: f64| libm::erfc(x / SQRT_2) / 2.0;
+    let (near, far) = (epsilon / mu - mu / 2.0, epsilon / mu + mu / 2.0);
+    // Beyond 25 the tail is less than the doubles hold, and this is right to nine digits.
+    let mills = |x: f64| match x {
+        x if x < 25.0 => above(x) / density(x),
+        x => (1.0 - 1.0 / (x * x) + 3.0 / (x * x * x * x)) / x,
+    };
+    above(near) - density(near) * mills(far)
+}
+
 /// The alpha - 1 that minimises epsilon, as nearly as `f64` can tell.
 fn best_order(rho: f64, log_inverse_delta: f64) -> f64 {
     // At this x the left side alone is ln(1/delta).
@@ -201,6 +248,25 @@ mod tests {
                 "{pico} {delta}: {found} is loose for {expected}"
             );
         }
+    }
+
+    #[test]
+    fn the_loss_of_a_gaussian_is_bracketed() {
+        // Google's dp-accounting 0.6.0, `get_epsilon_gaussian`.
+        for (pico, delta, tight) in [
+            (500_000_000_000, 1e-5, 4.377_178_1),
+            (30_556_595_197, 1e-5, 0.915_013_0),
+            (8_000_000_000_000, 1e-5, 24.381_611),
+            (1_000_000_000_000_000, 1e-9, 1_267.291_8),
+        ] {
+            let rho = Zcdp::from_pico(pico);
+            let low = rho.epsilon_lower(delta).unwrap();
+            assert!((low / tight - 1.0).abs() < 1e-6, "{pico}: {low} for {tight}");
+            assert!(low < rho.epsilon_upper(delta).unwrap());
+        }
+        assert_eq!(Zcdp::from_pico(1_000).epsilon_lower(1e-3), Ok(0.0));
+        assert_eq!(Zcdp::ZERO.epsilon_lower(1e-5), Ok(0.0));
+        assert!(Zcdp::ZERO.epsilon_lower(0.0).is_err());
     }
 
     #[test]

@@ -11,6 +11,14 @@ release. An answer has
     fine         the same at orders of which neighbours are close, and `fine_order`
     discrete     delta of one release of the discrete Gaussian at `one`, in one dimension;
                  null where its table would be too large
+
+With `sampling` and `order` in it, a configuration is of rounds that each unit takes part in with
+that probability, and the answer has
+
+    renyi        the Renyi divergence of that order of all releases together
+    epsilon      epsilon by the Renyi accountant of that order alone
+    pld          epsilon by distributions of privacy losses, optimistic; null where releases are
+                 too many for them
 """
 
 import json
@@ -19,7 +27,7 @@ import sys
 
 import dp_accounting
 from dp_accounting import pld, rdp
-from dp_accounting.pld import privacy_loss_mechanism
+from dp_accounting.pld import privacy_loss_distribution, privacy_loss_mechanism
 
 # The best order is 1 + sqrt(ln(1/delta) / rho) at most: 372 for the least rho of the test.
 INTEGERS = range(2, 1025)
@@ -29,6 +37,9 @@ FINE = [1 + 0.0101 * 1.005**place for place in range(2400)]
 
 # The table of a discrete Gaussian has 23 numbers for each step of sigma.
 LARGEST_TABLE = 20_000
+
+# Beyond so many releases distributions of privacy losses take too long.
+MOST_CONVOLVED = 60
 
 # Of the accountant of privacy losses, in epsilons.
 INTERVAL = 1e-3
@@ -62,6 +73,33 @@ def answer(config):
     }
 
 
+def sampled(config):
+    noise = config["sigma_steps"] / config["steps"]
+    releases, delta = config["releases"], config["delta"]
+    one = dp_accounting.PoissonSampledDpEvent(
+        config["sampling"], dp_accounting.GaussianDpEvent(noise)
+    )
+    event = dp_accounting.SelfComposedDpEvent(one, releases)
+    accountant = rdp.RdpAccountant([config["order"]])
+    accountant.compose(event)
+    losses = None
+    if releases <= MOST_CONVOLVED:
+        distribution = privacy_loss_distribution.from_gaussian_mechanism(
+            noise,
+            value_discretization_interval=1e-3,
+            pessimistic_estimate=False,
+            use_connect_dots=False,
+            sampling_prob=config["sampling"],
+        )
+        losses = distribution.self_compose(releases).get_epsilon_for_delta(delta)
+    return {
+        # The vector has one divergence for each order.
+        "renyi": accountant._rdp[0],
+        "epsilon": accountant.get_epsilon(delta),
+        "pld": losses,
+    }
+
+
 def discrete(config):
     if config["sigma_steps"] > LARGEST_TABLE:
         return None
@@ -72,6 +110,7 @@ def discrete(config):
 
 
 for line in sys.stdin:
-    found = answer(json.loads(line))
+    config = json.loads(line)
+    found = sampled(config) if "sampling" in config else answer(config)
     # numpy's numbers are not JSON's.
     print(json.dumps({name: x if x is None else float(x) for name, x in found.items()}))

@@ -1,5 +1,6 @@
 //! Each rule refuses its own mistake, and no rule is without a test.
 
+use cloister_privacy::{Accounting, Order, Rate};
 use cloister_protocol::{
     Digest, Id, Signed,
     brokering::GrantRequest,
@@ -26,9 +27,13 @@ fn decide(scene: &Scene) -> Result<Appraised, Denial> {
     let mut ledger = Ledger::create(&path, scene.owner.id()).unwrap();
     ledger.adopt(&case.policy, scene.now).unwrap();
     ledger.issue_nonce(&scene.nonce, &scene.author.id(), scene.now).unwrap();
-    if scene.paid_before {
+    if scene.paid_before || scene.paid_at.is_some() {
         let mut earlier = appraised.clone();
         earlier.transcript = Id::new(Digest::of("another", &[]));
+        if let Some(order) = scene.paid_at {
+            earlier.job = Id::new(Digest::of("another", &[]));
+            earlier.accounting = Accounting::At(order);
+        }
         grant(scene, &mut ledger, &earlier).unwrap();
         ledger.issue_nonce(&scene.nonce, &scene.author.id(), scene.now).unwrap();
     }
@@ -44,6 +49,10 @@ fn grant(scene: &Scene, ledger: &mut Ledger, appraised: &Appraised) -> Result<()
         Err(LedgerError::Denied(denial)) => Err(denial),
         Err(error) => panic!("{error}"),
     }
+}
+
+fn order(order: u32) -> Order {
+    Order::new(order).unwrap()
 }
 
 fn test_key() -> cloister_protocol::dataset::DataKey {
@@ -228,6 +237,13 @@ const MUTATIONS: &[Mutation] = &[
         s.policy.budget.per_job = Amount::new(0.5, 1e-5).unwrap();
     }),
     ("a job granted in another transcript", Rule::JobRepeated, |s| s.paid_before = true),
+    ("a sample at the price of all, counted at all orders", Rule::CostMismatch, |s| {
+        s.job.gate.mode = GateMode::Sampled(Rate::nearest(0.1).unwrap());
+        s.job.cost = s.job.charges().charge(Accounting::At(order(20))).unwrap().as_pico();
+    }),
+    ("an account that counts otherwise than before", Rule::BudgetAccount, |s| {
+        s.paid_at = Some(order(20));
+    }),
     ("a total that does not suffice", Rule::BudgetExhausted, |s| {
         let rho = cloister_privacy::Zcdp::from_pico(COST - 1);
         s.policy.budget.total.rho = rho;
@@ -295,6 +311,17 @@ fn a_limit_is_reached_and_not_passed() {
             header.columns.remove(0);
             manifest.header = header.digest();
             s.policy.per_row = true;
+        }),
+        ("a sampled job at one order, for what it costs there", |s| {
+            s.job.gate.mode = GateMode::Sampled(Rate::nearest(0.1).unwrap());
+            s.job.gate.sigma = 6000;
+            s.job.cost = s.job.charges().total().unwrap().as_pico();
+            let (order, per_job) = (order(20), s.policy.budget.per_job);
+            assert!(s.job.cost > per_job.rho.as_pico(), "dearer than a job may be");
+            let amount = |a: Amount| Amount::of(Accounting::At(order), a.epsilon, a.delta).unwrap();
+            s.policy.budget.order = Some(order);
+            s.policy.budget.per_job = amount(per_job);
+            s.policy.budget.total = amount(s.policy.budget.total);
         }),
         ("evidence as old as it may be", |s| s.evidence_time = NOW - 300),
     ];

@@ -92,6 +92,8 @@ struct Row {
     sigma: u64,
     cost: Zcdp,
     epsilon: f64,
+    /// What no account could claim less than, where that is known.
+    lower: Option<f64>,
     /// Which limits cost that.
     is: Vec<&'static str>,
     /// Why it would be refused.
@@ -253,7 +255,11 @@ impl Scene {
             } else {
                 None
             };
-            Ok(Row { sigma, cost, epsilon: self.epsilon(cost)?, is, refused })
+            let lower = match self.rounds.sampling {
+                None => Some(cost.epsilon_lower(self.delta).doing("the cost")?),
+                Some(_) => None,
+            };
+            Ok(Row { sigma, cost, epsilon: self.epsilon(cost)?, lower, is, refused })
         };
         noises.into_iter().map(row).collect()
     }
@@ -295,6 +301,7 @@ impl Row {
             "noise_in_mean": divisor.map(|divisor| self.noise() / divisor as f64),
             "pico_rho": self.cost.as_pico(),
             "epsilon": self.epsilon,
+            "epsilon_lower": self.lower,
             "is": self.is,
             "refused": self.refused,
         })

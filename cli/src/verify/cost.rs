@@ -34,6 +34,16 @@ pub fn accounting(checked: &CheckedReceipt) -> Accounting {
     if accounts.all(|other| other == first) { first } else { Accounting::AllOrders }
 }
 
+/// What no account could claim less than for the whole job; nothing where units were sampled,
+/// for which nobody has a bound from below.
+pub fn epsilon_lower(checked: &CheckedReceipt, delta: f64) -> Result<Option<f64>, Error> {
+    let job = &checked.job.value;
+    if job.gate.release().sampling.is_some() {
+        return Ok(None);
+    }
+    job.charges().total()?.epsilon_lower(delta).map(Some)
+}
+
 /// The epsilon of the first so many releases of a job.
 pub fn epsilon(checked: &CheckedReceipt, releases: u32, delta: f64) -> Result<f64, Error> {
     let accounting = accounting(checked);

@@ -189,6 +189,10 @@ fn foundations(outcome: &Outcome, delta: f64) -> Result<Page> {
     let each = unit::for_each(first.datasets.iter().map(|(header, _)| header));
     let line = format!("epsilon {epsilon:.4} at delta {delta:e} {each}, by the whole job");
     page = page.row("cost", line);
+    if let Some(lower) = lower(outcome, delta)? {
+        let line = format!("at least epsilon {lower:.4}, by any account of such noise");
+        page = page.row("", line);
+    }
     page = match outcome.coverage {
         Coverage::Single => page.row("models", "not replayed: that needs all releases before"),
         _ => page.row(
@@ -247,6 +251,10 @@ fn epsilon(outcome: &Outcome, delta: f64) -> Result<f64> {
     cost::epsilon(&outcome.releases[0].checked, u32::MAX, delta).doing("the job's cost")
 }
 
+fn lower(outcome: &Outcome, delta: f64) -> Result<Option<f64>> {
+    cost::epsilon_lower(&outcome.releases[0].checked, delta).doing("the job's cost")
+}
+
 fn key(key: &PublicKey) -> String {
     key.id().digest().short()
 }
@@ -300,6 +308,8 @@ fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
         "roles_not_checked": pins.open().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "cost_pico_rho": first.job.value.cost,
         "epsilon": epsilon(outcome, delta)?,
+        "epsilon_lower": lower(outcome, delta)?,
+        "order": cost::accounting(first).order(),
         "delta": delta,
         "last_accuracy": accuracy,
     }))

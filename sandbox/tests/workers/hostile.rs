@@ -5,7 +5,7 @@ use std::process::Command;
 use cloister_sandbox::{Outcome, Pool, PoolError, UnitRows, compile};
 
 use crate::guests::{FEATURES, TRIGGER, blind, component, honest, module, triggered};
-use crate::support::{command, examine, expected, pool, settings, sum, sum_again, units};
+use crate::support::{command, examine, expected, gate, pool, settings, sum, sum_again, units};
 
 const HOSTILE: &[(&str, Outcome, &str)] = &[
     ("traps", Outcome::Panicked, "unreachable"),
@@ -198,6 +198,31 @@ pub fn init_that_traps_is_an_error() {
     let start = |command: Command| Pool::start(command, 1, &compiled, settings(FEATURES));
     let error = start(command("worker")).err().unwrap();
     assert!(matches!(error, PoolError::InitFailed), "{error}");
+}
+
+/// A round of some units is the round in which there are no others, their random numbers and
+/// all; units that end workers included.
+pub fn chosen_units_alone_are_summed() {
+    let guest = module(
+        "",
+        "(call $set (local.get $out) (i32.const 1) (i32.const 0)
+           (f32.convert_i64_u (call $random)))
+         (call $scal (f32.const 1e-16) (local.get $out))",
+    );
+    let all = units(600);
+    let chosen: Vec<u32> = (0..600).filter(|unit| unit % 7 == 3 || *unit == 42).collect();
+    let without: Vec<_> = chosen.iter().map(|unit| all[*unit as usize].clone()).collect();
+    let expected = sum(&mut pool(&guest, 1), &without);
+    for workers in [1, 2, 3] {
+        let mut pool = pool(&guest, workers);
+        assert_ne!(sum(&mut pool, &all), expected);
+        let (model, gate) = (pool.init_model().to_vec(), gate(&pool));
+        let found = pool.round_of(&chosen, 3, &model, &gate).unwrap();
+        assert_eq!(found.values(), expected);
+        assert_eq!(pool.round_of(&[], 3, &model, &gate).unwrap().values(), [0, 0]);
+        let beyond = pool.round_of(&[5, 600], 3, &model, &gate);
+        assert!(matches!(beyond, Err(PoolError::TooMuch { found: 601, limit: 600, .. })));
+    }
 }
 
 /// With random numbers, which depend on the unit and on nothing else.

@@ -41,6 +41,7 @@ const TESTS: &[Test] = tests![
     hostile::misfit_units_get_nothing,
     hostile::init_that_traps_is_an_error,
     hostile::more_workers_change_nothing,
+    hostile::chosen_units_alone_are_summed,
     death::a_killed_worker_costs_nothing,
     death::a_silent_worker_costs_nothing,
     death::a_unit_that_kills_workers_costs_itself_alone,

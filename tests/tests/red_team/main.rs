@@ -8,5 +8,6 @@
 mod audit;
 mod membership;
 mod reading;
+mod sampling;
 mod statistics;
 mod world;

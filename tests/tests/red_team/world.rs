@@ -40,9 +40,20 @@ impl World {
         noise: f64,
         seed: u8,
     ) -> Result<Vec<Vec<f64>>> {
+        self.releases_in(GateMode::Unit, units, rounds, noise, seed)
+    }
+
+    /// The same in another mode of the gate.
+    pub fn releases_in(
+        &self,
+        mode: GateMode,
+        units: Vec<UnitRows>,
+        rounds: u32,
+        noise: f64,
+        seed: u8,
+    ) -> Result<Vec<Vec<f64>>> {
         let mut job = job(vec![orders::nobodys(units.len() as u64)])?;
-        job.gate =
-            Gate { mode: GateMode::Unit, clip: self.clip, steps: STEPS, sigma: in_steps(noise) };
+        job.gate = Gate { mode, clip: self.clip, steps: STEPS, sigma: in_steps(noise) };
         (job.rounds, job.centring) = (rounds, None);
         (job.server.rate, job.server.scale, job.server.clamp) = (1e-30, 1.0, 1e6);
         (job.limits.fuel, job.limits.memory) = (1_000_000, 1 << 22);
