@@ -163,8 +163,9 @@ pub(super) const MEASURES: [Quote; 12] = [
     ),
     quote(
         "the claim, and what it assumes",
-        "For such inputs the releases of all jobs on a population satisfy the zCDP total in its \
-         ledger, for any training code, any model input, any collusion of the other owners and \
+        "For such inputs the releases of all jobs on a population satisfy the total in its \
+         ledger (of zCDP, or of the Rényi divergence of the one order that its policy names), for \
+         any training code, any model input, any collusion of the other owners and \
          any choice of who takes part, assuming that the TEE, wasmtime, the kernels and the \
          enclave binary are correct.",
         THREATS,
