@@ -2,6 +2,7 @@
 //! the very same bytes: there are not two encodings of one object.
 #![no_main]
 
+use cloister_broker::ledger::GrantLog;
 use cloister_party::Enrolment;
 use cloister_protocol::{
     Kind, Signed,
@@ -33,6 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     open::<DatasetManifest>(bytes);
     open::<Grant>(bytes);
     open::<Release>(bytes);
+    open::<GrantLog>(bytes);
     let _ = Enrolment::open(&Signed::from_bytes(bytes.to_vec()));
 });
 

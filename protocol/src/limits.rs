@@ -47,5 +47,8 @@ pub const EVIDENCE: usize = 16 * 1024;
 /// A receipt: a release and everything it rests on.
 pub const RECEIPT: usize = 4 * 1024 * 1024;
 
+/// An owner's log of grants, for auditors: twenty thousand of them and more.
+pub const GRANT_LOG: usize = 16 * 1024 * 1024;
+
 /// A file of released tensors: the largest model twice, and room for its header.
 pub const TENSORS: u64 = 256 * 1024 * 1024;

@@ -269,6 +269,7 @@ const FAILING: &[(&str, &str, &str)] = &[
     ("budget show", "budget show --home lab", "lab"),
     ("budget plan", "budget plan --home north --svg junk", "junk is there already"),
     ("budget history", "budget history --home nowhere", "nowhere is not a party's home"),
+    ("budget history", "budget history --home north --export junk", "junk is there already"),
     ("data mock", "data mock --dataset job.toml --rows 1 -o x.csv", "job.toml"),
     ("data seal", "data seal missing.csv --dataset data/dataset.toml --home north", "missing.csv"),
     ("data push", "data push junk --home north --host node-1", "junk"),
@@ -426,7 +427,9 @@ fn every_kind_of_file_is_named_and_nothing_is_said_to_be_verified() -> Result<()
     fs::write(root.join("a.release"), receipt.release.as_bytes())?;
     fs::write(root.join("a.code-manifest"), receipt.code.as_bytes())?;
     fs::write(root.join("a.manifest"), receipt.datasets[0].manifest.as_bytes())?;
+    fixture.cloister("budget history --home north --export north.log")?.good()?;
     for (file, kind) in [
+        ("north.log", "grant-log"),
         ("north.sealed", "sealed-dataset"),
         (&first(&north.join("data"), ".proof")?, "dataset-proof"),
         ("north/policy.cloister", "policy"),

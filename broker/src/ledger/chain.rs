@@ -17,7 +17,7 @@ use super::{Ledger, LedgerError, loaded, stored};
 use crate::policy::Policy;
 
 /// How far a clock may be corrected backwards, in seconds.
-const CLOCK_SLACK: u64 = 60;
+pub const CLOCK_SLACK: u64 = 60;
 
 /// One entry of the log. Its digest is
 /// `Digest::of("ledger-entry", [digest of the entry before, CBOR of this entry])`;
@@ -317,7 +317,7 @@ pub(super) fn genesis(owner: &KeyId) -> Digest {
     Digest::of("ledger-owner", &[owner.digest().as_bytes()])
 }
 
-fn link(before: &Digest, entry: &Entry) -> Digest {
+pub(super) fn link(before: &Digest, entry: &Entry) -> Digest {
     Digest::of("ledger-entry", &[before.as_bytes(), &cbor::encode(entry)])
 }
 

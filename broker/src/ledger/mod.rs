@@ -11,6 +11,7 @@
 //! takes a head kept elsewhere, and every release carries one.
 
 mod chain;
+mod export;
 mod grants;
 mod head;
 mod nonces;
@@ -24,7 +25,8 @@ use thiserror::Error;
 
 use crate::appraise::Denial;
 
-pub use chain::{Entry, Event, Reservation};
+pub use chain::{CLOCK_SLACK, Entry, Event, Reservation};
+pub use export::{CheckedLog, GrantLog, LogError};
 pub use grants::Issue;
 pub use nonces::{NONCE_SECONDS, OUTSTANDING, OUTSTANDING_OF_PEER};
 

@@ -1,9 +1,6 @@
 //! `cloister budget history`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use cloister_broker::{
     Vault,
@@ -15,9 +12,10 @@ use cloister_protocol::{Digest, KeyId, dataset::Population};
 use serde_json::{Value, json};
 
 use super::{
-    Account,
+    Account, History,
     amount::{at_most, words},
     balance::Log,
+    export::export,
     loud,
     receipts::Against,
 };
@@ -28,7 +26,8 @@ use crate::{
 };
 
 /// Lists the log.
-pub(super) fn history(home: &Path, results: &[PathBuf]) -> Result<Report> {
+pub(super) fn history(asked: &History) -> Result<Report> {
+    let (home, results) = (&asked.of.home, &asked.results);
     let account = Account::open(home)?;
     let log = Log::read(&account.ledger)?;
     let warnings = account.warnings()?;
@@ -75,6 +74,14 @@ pub(super) fn history(home: &Path, results: &[PathBuf]) -> Result<Report> {
     if let Some(against) = &against {
         page = page.append(against.page());
     }
+    // A log that is not whole is nothing to sign.
+    let exported = asked.export.as_ref().filter(|_| log.end.is_ok());
+    if let Some(file) = exported {
+        export(&account.owner, &log.entries, file)?;
+        page = page.blank().good(format!("Wrote the log, signed, to {}", file.display()));
+    } else if asked.export.is_some() {
+        page = page.bad("A log that is not unbroken is not exported");
+    }
     let holds = log.end.is_ok() && against.as_ref().is_none_or(Against::holds);
     let json = json!({
         "home": home,
@@ -85,6 +92,7 @@ pub(super) fn history(home: &Path, results: &[PathBuf]) -> Result<Report> {
         "unbroken": log.end.is_ok(),
         "head": log.end.as_ref().ok().map(Digest::to_hex),
         "why": log.end.as_ref().err(),
+        "exported": exported,
         "against": against.as_ref().map(Against::json),
         "warnings": warnings,
     });

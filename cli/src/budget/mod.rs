@@ -6,6 +6,7 @@
 
 pub mod amount;
 mod balance;
+mod export;
 mod history;
 mod noise;
 mod plan;
@@ -50,10 +51,12 @@ pub enum Budget {
     /// List what was ever reserved, oldest first, and say whether the log is unbroken
     ///
     /// With --results, also whether each grant that those releases carry is in it: a ledger
-    /// that was put back from an old copy does not know the newest.
+    /// that was put back from an old copy does not know the newest. With --export, the log is
+    /// written to a file that you sign, for auditors.
     #[command(after_help = "Examples:
   cloister budget history --home hospital-a
-  cloister budget history --home hospital-a --results results --json")]
+  cloister budget history --home hospital-a --results results --json
+  cloister budget history --home hospital-a --export hospital-a.log")]
     History(History),
 }
 
@@ -73,6 +76,9 @@ pub struct History {
     /// Receipts of releases, or folders of them
     #[arg(long, value_name = "DIR", num_args = 1..)]
     results: Vec<PathBuf>,
+    /// Also write the log to this file, signed, for auditors
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
 }
 
 impl Budget {
@@ -81,7 +87,7 @@ impl Budget {
         match self {
             Self::Show(of) => show::show(&of.home),
             Self::Plan(plan) => plan.run(),
-            Self::History(history) => history::history(&history.of.home, &history.results),
+            Self::History(history) => history::history(history),
         }
     }
 }

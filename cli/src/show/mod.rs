@@ -32,7 +32,7 @@ use crate::{
 /// Say what a file is and what it claims; nothing is verified
 ///
 /// Knows attestation documents and reports, sealed datasets and their proofs, everything signed (policies, approvals, jobs,
-/// enrolments, grants), code, components, receipts, tensors, measurements, the TOML files
+/// enrolments, grants, logs of them), code, components, receipts, tensors, measurements, the TOML files
 /// that people write, and what programs keep: keys, certificates, ledgers, queues.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:

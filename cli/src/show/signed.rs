@@ -1,6 +1,9 @@
 //! Pages of single signed objects.
 
-use cloister_broker::policy::{Policy, explain};
+use cloister_broker::{
+    ledger::GrantLog,
+    policy::{Policy, explain},
+};
 use cloister_party::Enrolment;
 use cloister_privacy::Accounting;
 use cloister_protocol::{
@@ -33,6 +36,7 @@ pub(super) fn signed(kind: &str, bytes: Vec<u8>) -> Result<Found, SignedError> {
             open(bytes, "enrolment", "An enrolment: how a party is known", enrolment)
         }
         Grant::KIND => open(bytes, "grant", "A grant, without its key", grant),
+        GrantLog::KIND => open(bytes, "grant-log", "An owner's log of grants, signed", log),
         Release::KIND => open(bytes, "release", "A release, without what it rests on", release),
         DatasetManifest::KIND => open(bytes, "dataset-manifest", "A dataset manifest", manifest),
         other => {
@@ -159,6 +163,28 @@ fn grant(grant: &Verified<Grant>) -> (Page, Value) {
         "cost_pico_rho": cost,
         "order": order,
         "ledger_head": ledger_head.to_hex(),
+    });
+    (page, claims)
+}
+
+fn log(log: &Verified<GrantLog>) -> (Page, Value) {
+    let GrantLog { version: _, owner, made, entries } = &log.value;
+    let page = Page::new()
+        .row("owner", owner)
+        .row("exported", ui::time(*made))
+        .row("entries", ui::bytes(entries.len() as u64));
+    let (page, entries, head) = match log.value.check() {
+        Ok(read) => {
+            let page = page.row("of them", read.entries.len()).row("head", read.head);
+            (page, Some(read.entries.len()), Some(read.head.to_hex()))
+        }
+        Err(error) => (page.bad(error), None, None),
+    };
+    let claims = json!({
+        "owner": owner.to_string(),
+        "exported": ui::time(*made),
+        "entries": entries,
+        "head": head,
     });
     (page, claims)
 }
