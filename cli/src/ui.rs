@@ -253,6 +253,18 @@ pub fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
+/// Numbers in order, each once, as `1 to 3, 7`.
+pub fn ranges(numbers: &[u32]) -> String {
+    let mut words = Vec::new();
+    for run in numbers.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+        words.push(match run {
+            [first, .., last] => format!("{first} to {last}"),
+            _ => run[0].to_string(),
+        });
+    }
+    words.join(", ")
+}
+
 /// A time in seconds since 1970, in RFC 3339.
 pub fn time(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
@@ -268,6 +280,12 @@ mod tests {
         let page = Page::new().row("a", 1).row("long", 2).text("x").row("b", 3);
         let plain = anstream::adapter::strip_str(&page.render()).to_string();
         assert_eq!(plain, "  a     1\n  long  2\nx\n  b  3\n");
+    }
+
+    #[test]
+    fn runs_of_numbers_are_said_shortly() {
+        assert_eq!(ranges(&[1]), "1");
+        assert_eq!(ranges(&[1, 2, 3, 7, 9, 10]), "1 to 3, 7, 9 to 10");
     }
 
     #[test]

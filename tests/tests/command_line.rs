@@ -282,6 +282,7 @@ const FAILING: &[(&str, &str, &str)] = &[
     ("follow", "follow 00 --home lab --host node-1", "node-1 cannot be reached"),
     ("jobs", "jobs --home lab --host node-1", "is its service running"),
     ("verify", "verify missing.receipt --trust measurements.toml", "missing.receipt"),
+    ("verify", "verify results --trust measurements.toml --log missing.log", "missing.log"),
     ("collateral add", "collateral add junk --to kept", "neither a certificate nor"),
     ("collateral show", "collateral show missing", "no such file"),
     ("collateral check", "collateral check missing", "no such file"),

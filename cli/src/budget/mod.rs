@@ -52,7 +52,8 @@ pub enum Budget {
     ///
     /// With --results, also whether each grant that those releases carry is in it: a ledger
     /// that was put back from an old copy does not know the newest. With --export, the log is
-    /// written to a file that you sign, for auditors.
+    /// written to a file that you sign, for auditors: they hold it against releases with
+    /// `cloister verify --log`.
     #[command(after_help = "Examples:
   cloister budget history --home hospital-a
   cloister budget history --home hospital-a --results results --json

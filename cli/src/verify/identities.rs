@@ -98,6 +98,11 @@ impl Pins {
         failures
     }
 
+    /// Whether a log may be this owner's: it was named, or nobody was.
+    pub fn may_own(&self, owner: &KeyId) -> bool {
+        self.owners.is_empty() || self.owners.contains_key(owner)
+    }
+
     /// The roles of which nobody was named.
     pub fn open(&self) -> Vec<Role> {
         [

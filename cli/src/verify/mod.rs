@@ -10,6 +10,8 @@
 //! 5. The released models follow from the released sums, bit for bit.
 //! 6. Data, job and code are of those whose enrolments were given.
 //! 7. The model in a folder is the one that its releases give, byte for byte.
+//!
+//! With owners' logs, also the whole history of what was granted: see [`history`].
 
 mod chain;
 mod cose;
@@ -17,6 +19,7 @@ pub mod cost;
 mod evidence;
 mod evidence_file;
 mod folder;
+mod history;
 mod identities;
 mod nitro;
 mod page;
@@ -53,6 +56,9 @@ pub use read::{Damaged, Released};
 /// Evidence is judged at the time it was made, because its certificates live for hours;
 /// that it was fresh then is what the brokers' nonces are for.
 ///
+/// With an owner's log of grants (--log), everything that was ever granted is held against
+/// these releases, and whatever does not fit or was not given is named.
+///
 /// `verify nitro` and `verify snp` check evidence by itself.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -61,17 +67,22 @@ pub use read::{Damaged, Released};
   cloister verify results --trust measurements.toml --owner hospital-a/enrolment.cloister \\
       --orchestrator lab/enrolment.cloister --author author/enrolment.cloister
   cloister verify release-000.receipt release-001.receipt --trust measurements.toml --json
+  cloister verify job-1 job-2 --trust measurements.toml --log hospital-a.log
 
 Exit code: 0 accepted, 1 denied, 2 wrong use.")]
 pub struct Verify {
     #[command(subcommand)]
     evidence: Option<Evidence>,
     /// Receipts, or folders of them
-    #[arg(required = true)]
+    #[arg(required_unless_present = "log")]
     files: Vec<PathBuf>,
     /// The enclaves to trust; there is no default
     #[arg(long, value_name = "MEASUREMENTS")]
     trust: Option<PathBuf>,
+    /// An owner's log of grants, as `cloister budget history --export` writes it: the whole
+    /// history is computed again (repeatable)
+    #[arg(long, value_name = "FILE")]
+    log: Vec<PathBuf>,
     /// The delta at which the cost is shown
     #[arg(long, default_value_t = 1e-5)]
     delta: f64,
@@ -157,7 +168,12 @@ impl Verify {
             return Err(Error::usage("--delta is a number between 0 and 1, such as 1e-5"));
         }
         let pins = self.identities.pins()?;
-        page::report(&findings(&self.files, &measurements, pins)?, self.delta)
+        let findings = findings(&self.files, &measurements, pins)?;
+        let report = page::report(&findings, self.delta)?;
+        if self.log.is_empty() {
+            return Ok(report);
+        }
+        history::add(&self.log, &findings, self.delta, report)
     }
 }
 

@@ -5,6 +5,7 @@ mod budget;
 mod chain;
 mod errors;
 mod evidence;
+mod history;
 mod outputs;
 mod owner;
 mod pins;
