@@ -58,6 +58,12 @@ impl Trial {
         self.runner.set_params(params);
     }
 
+    /// Takes so much off each number of the model, as a round does.
+    pub fn step(&mut self, by: &[f32]) {
+        let values = self.model.values.iter().zip(by).map(|(value, by)| value - by);
+        self.model.values = values.collect();
+    }
+
     /// What one unit's update is.
     #[must_use]
     pub fn examine(&self, features: &[f32], targets: &[f32]) -> Examined {

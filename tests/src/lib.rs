@@ -17,6 +17,7 @@ pub mod programs;
 pub mod search;
 pub mod small;
 pub mod tables;
+pub mod trainers;
 pub mod world;
 
 pub use daemon::Daemon;

@@ -7,6 +7,7 @@
 
 mod audit;
 mod membership;
+mod networks;
 mod reading;
 mod sampling;
 mod statistics;

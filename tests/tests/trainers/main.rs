@@ -15,30 +15,11 @@ mod recorded;
 mod table;
 mod utility;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
-
-use anyhow::{Context, Result};
-use cloister_sandbox::package::{
-    componentize,
-    toolchain::{Toolchain, build_guest},
-};
-
-/// The workspace.
-fn root() -> Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")
-}
+use anyhow::Result;
+use cloister_tests::trainers;
+pub use cloister_tests::trainers::root;
 
 /// A trainer's component; nothing, said aloud, where no Rust can build it.
 fn component(trainer: &str) -> Result<Option<Vec<u8>>> {
-    if let Err(error) = Toolchain::find() {
-        println!("SKIPPED: tests of the trainer {trainer}: {error}");
-        return Ok(None);
-    }
-    let guests = env::var_os("CLOISTER_GUEST_TARGET")
-        .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"), PathBuf::from);
-    let module = build_guest(&root()?.join("compute/trainers").join(trainer), &guests)?;
-    Ok(Some(componentize(&std::fs::read(module)?)?))
+    trainers::component(trainer, env!("CARGO_TARGET_TMPDIR"))
 }
