@@ -5,10 +5,10 @@
 
 use wasmtime::Trap;
 
-use crate::tensors::TensorError;
+use crate::tensors::{NotRecorded, Plan, TensorError};
 
 /// What became of one unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Outcome {
     /// It has an update.
@@ -67,6 +67,35 @@ pub struct Examined {
     pub fuel: u64,
     /// Bytes of linear memory at the end.
     pub memory: u64,
+}
+
+/// How the updates of units of one number of rows are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Way {
+    /// What the code asks for was recorded once, in so many operations, and is done for many
+    /// units at once.
+    Recorded(usize),
+    /// Each has an instance, because the code calls this function, which shows it an element.
+    Looks(&'static str),
+    /// Each has an instance, because the code asks for more than is recorded.
+    TooMuch,
+    /// Each has an instance, because the code did this when it was given zeros.
+    Fails(Outcome),
+}
+
+impl Way {
+    /// What became of a recording.
+    pub(crate) fn of(recorded: wasmtime::Result<Plan>) -> Self {
+        match recorded {
+            Ok(plan) => Self::Recorded(plan.len()),
+            Err(error) => match error.downcast_ref::<NotRecorded>() {
+                Some(NotRecorded::Look(name)) => Self::Looks(name),
+                Some(NotRecorded::TooMuch) => Self::TooMuch,
+                None => Self::Fails(Outcome::of_error(&error)),
+            },
+        }
+    }
 }
 
 impl Outcome {

@@ -33,7 +33,7 @@ mod units;
 pub mod worker;
 
 #[cfg(feature = "examine")]
-pub use examine::{Examined, Outcome};
+pub use examine::{Examined, Outcome, Way};
 pub use limits::{
     Limits, MAX_COMPONENT_BYTES, MAX_MODEL_ELEMENTS, MAX_PARAMETERS, MAX_UNIT_ELEMENTS,
 };

@@ -1,10 +1,10 @@
 //! One unit at a time in this process, without a worker: for fuzzing, which needs thousands a
-//! second, and for nothing that sees rows of others.
+//! second, for authors who try their code, and for nothing that sees rows of others.
 
 use cloister_privacy::{Gate, IntegerSum};
 
 use crate::engine::engine;
-use crate::examine::Examined;
+use crate::examine::{Examined, Way};
 use crate::instance::{Model, Runner};
 use crate::offer::{Compiled, OfferError};
 use crate::pool::Settings;
@@ -62,6 +62,13 @@ impl Trial {
     pub fn step(&mut self, by: &[f32]) {
         let values = self.model.values.iter().zip(by).map(|(value, by)| value - by);
         self.model.values = values.collect();
+    }
+
+    /// How the updates of units of so many rows are computed, and why. The code is called once,
+    /// with rows of zeros.
+    #[must_use]
+    pub fn way(&self, rows: u32) -> Way {
+        self.runner.way(&self.model, rows)
     }
 
     /// What one unit's update is.

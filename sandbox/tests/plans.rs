@@ -3,7 +3,7 @@
 #[allow(dead_code)] // the other test programs use the rest
 mod guests;
 
-use cloister_sandbox::{Limits, Outcome, Settings, Trial, compile};
+use cloister_sandbox::{Limits, Outcome, Settings, Trial, Way, compile};
 use guests::component;
 
 /// Features of a row, and elements of the model.
@@ -200,6 +200,47 @@ fn only_so_many_shapes_are_recorded() {
         assert_eq!(planned.is_some(), rows <= 8, "{rows} rows");
         assert_eq!(trial.examine(&features, &targets).update, [rows as f32; 3]);
     }
+}
+
+/// An author is told whether code is recorded, and what ended the recording if it is not.
+#[test]
+fn the_look_that_ends_a_recording_is_named() {
+    let way = |update: &str| trial(update, Limits::default()).way(2);
+    let sum_rows = "(call $sum-rows (local.get $features) (local.get $out))";
+    let Way::Recorded(operations) = way(sum_rows) else { panic!("it is not recorded") };
+    assert_eq!(operations, 2, "the update is made, and the sum");
+    for (look, name) in [
+        ("(drop (call $get (local.get $features) (i32.const 0) (i32.const 0)))", "get"),
+        ("(call $read (local.get $features) (i32.const 0) (i32.const 1) (i32.const 2048))", "read"),
+        ("(drop (call $dot (local.get $out) (local.get $out)))", "dot"),
+        ("(drop (call $sum (local.get $targets)))", "sum"),
+        ("(drop (call $nrm2 (local.get $targets)))", "nrm2"),
+        ("(drop (call $next))", "random::next"),
+    ] {
+        assert_eq!(way(look), Way::Looks(name));
+        // The first one counts.
+        assert_eq!(way(&format!("{look} (drop (call $sum (local.get $out)))")), Way::Looks(name));
+    }
+    assert_eq!(way("(unreachable)"), Way::Fails(Outcome::Panicked));
+    assert_eq!(way("(loop $l (br $l))"), Way::Fails(Outcome::OutOfFuel));
+    let limits = Limits { fuel_per_unit: 1_000_000_000, ..Limits::default() };
+    let long = "(loop $l
+        (call $scal (f32.const -1) (local.get $out))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if $l (i32.lt_u (local.get $i) (i32.const 1000000))))";
+    assert_eq!(trial(long, limits).way(2), Way::TooMuch);
+}
+
+/// It may be different for other numbers of rows.
+#[test]
+fn what_is_said_of_one_shape_is_said_of_no_other() {
+    let trial = trial(
+        "(if (i32.gt_u (call $rows (local.get $features)) (i32.const 2))
+           (then (drop (call $sum (local.get $features)))))",
+        Limits::default(),
+    );
+    assert!(matches!(trial.way(2), Way::Recorded(_)));
+    assert_eq!(trial.way(3), Way::Looks("sum"));
 }
 
 /// A matrix of many rows and no columns takes nothing, and a pass over its rows does.

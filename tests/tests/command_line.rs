@@ -509,6 +509,21 @@ fn one_flipped_byte_is_denied() -> Result<()> {
 }
 
 #[test]
+fn an_author_is_told_how_updates_are_computed() -> Result<()> {
+    let fixture = fixture();
+    fs::write(fixture.root.join("looks.wasm"), guests::for_the_marked(guests::ZERO)?)?;
+    let rows = "--dataset data/dataset.toml --data data/north.csv --rounds 2 --workers 1";
+    let of = |code: &str| fixture.json(&format!("code test {code} {rows}"));
+    let ways = of("component.wasm")?["ways"].clone();
+    ensure!(ways[0]["recorded"] == true && ways[1].is_null(), "{ways}");
+    let ways = of("looks.wasm")?["ways"].clone();
+    ensure!(ways[0]["looks"] == "get" && ways[0]["units"] == 12 && ways[1].is_null(), "{ways}");
+    let page = fixture.cloister(&format!("code test looks.wasm {rows}"))?;
+    ensure!(page.out.contains("the code calls `get`, which shows it an element"), "{page:?}");
+    Ok(())
+}
+
+#[test]
 fn a_trainer_is_built() -> Result<()> {
     let fixture = fixture();
     let trainer = concat!(env!("CARGO_MANIFEST_DIR"), "/../compute/trainers/logistic");

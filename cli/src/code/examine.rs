@@ -68,7 +68,7 @@ pub fn all(
 }
 
 /// Why a unit has no update, and what to do.
-fn reason(outcome: Outcome) -> &'static str {
+pub(super) fn reason(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Update => "has an update",
         Outcome::DoesNotFit => "its rows are too many: at most 4 Mi numbers",

@@ -4,6 +4,7 @@ mod approve;
 mod build;
 mod examine;
 mod new;
+mod recorded;
 mod sign;
 mod test;
 

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use super::{
     examine::{self, Findings},
+    recorded::Ways,
     sign,
 };
 use crate::{
@@ -44,7 +45,8 @@ use crate::{
 ///
 /// Trains on the table with a job's noise and shows what nobody sees of other people's rows:
 /// the loss of each round, what the updates' norms are and what the clip takes off them, how
-/// many units have no update and why, fuel and memory. The rows have to be yours, or
+/// many units have no update and why, fuel and memory; and whether the code is recorded, which
+/// is fast, or what it looks at. The rows have to be yours, or
 /// synthetic: `cloister data mock` makes some.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -148,6 +150,7 @@ impl Test {
 
         // 3. What each unit says, at the first model and at the last.
         let units = plan.standardised(&shown.centre, table.units()?, &mut noise);
+        let ways = Ways::find(&compiled, &settings, &units)?;
         let mut findings = Vec::new();
         let mut pool = workshop.pool(1, &compiled, &settings).doing("a worker")?;
         pool.load(units).doing("the rows")?;
@@ -158,7 +161,7 @@ impl Test {
             })?;
             findings.push((when, found));
         }
-        report(&Tried { text, planned, job, code, table, shown, findings })
+        report(&Tried { text, planned, job, code, table, shown, ways, findings })
     }
 
     fn text(&self) -> Result<JobText> {
@@ -305,11 +308,12 @@ struct Tried {
     code: Verified<CodeManifest>,
     table: Own,
     shown: Shown,
+    ways: Ways,
     findings: Vec<(&'static str, Findings)>,
 }
 
 fn report(tried: &Tried) -> Result<Report> {
-    let Tried { text, planned, job, code, table, shown, findings } = tried;
+    let Tried { text, planned, job, code, table, shown, ways, findings } = tried;
     let epsilon = planned.plan.total.epsilon_upper(text.delta).doing("the cost")?;
     let mut page = Page::new()
         .good(format!("{} trained {} rounds on {} units", code.value.name, job.rounds, job.units()))
@@ -328,6 +332,7 @@ fn report(tried: &Tried) -> Result<Report> {
             format!("loss {loss:.4}, accuracy {accuracy:.4}, {ms:.1} ms"),
         );
     }
+    page = page.blank().append(ways.page());
     let mut json_findings = serde_json::Map::new();
     for (when, found) in findings {
         page = page.blank().append(found.page(when, job.gate.clip, job.limits.fuel));
@@ -356,6 +361,7 @@ fn report(tried: &Tried) -> Result<Report> {
         "epsilon": epsilon,
         "delta": text.delta,
         "rounds": rounds,
+        "ways": ways.json(),
         "updates": json_findings,
     });
     Ok(Report::done(page, json))

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use cloister_privacy::PartialSum;
 
 use super::{Model, Runner, State};
+#[cfg(feature = "examine")]
+use crate::examine::Way;
 use crate::fuel;
 use crate::limits::MAX_PLAN_BYTES;
 use crate::random::{Stream, StreamId};
@@ -143,6 +145,12 @@ impl Runner {
         let State { recording, tensors, .. } = store.data_mut();
         let recording = recording.take().ok_or(TensorError::Unknown)?;
         Ok(recording.finish(update, tensors))
+    }
+
+    /// How the updates of units of so many rows are computed. None of them is needed to say.
+    #[cfg(feature = "examine")]
+    pub(crate) fn way(&self, model: &Model, rows: u32) -> Way {
+        Way::of(self.record(model, rows))
     }
 
     /// What [`add_up`](Self::add_up) adds for units of one number of rows, if there is a plan

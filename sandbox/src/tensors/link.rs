@@ -58,10 +58,11 @@ fn make(store: &mut Store<'_>, op: Op) -> Result<(Handle,)> {
     Ok((Handle::new_own(made),))
 }
 
-/// Charges for a look at elements, or something else that another unit may find otherwise.
-fn look(store: &mut Store<'_>, cost: Option<u64>) -> Result<()> {
+/// Charges for a look at elements by a function of this name, or for something else that
+/// another unit may find otherwise.
+fn look(store: &mut Store<'_>, name: &'static str, cost: Option<u64>) -> Result<()> {
     charge(store, cost)?;
-    if store.data().recording.is_some() { Err(NotRecorded.into()) } else { Ok(()) }
+    if store.data().recording.is_some() { Err(NotRecorded::Look(name).into()) } else { Ok(()) }
 }
 
 fn get<'a>(store: &'a Store<'_>, handle: &Handle) -> Result<&'a Tensor, TensorError> {
@@ -145,7 +146,7 @@ fn looks(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
     instance.func_wrap(
         "[method]tensor.get",
         |mut store: Store<'_>, (this, row, column): (Handle, u32, u32)| {
-            look(&mut store, fuel::simple(0))?;
+            look(&mut store, "get", fuel::simple(0))?;
             let index = get(&store, &this)?.index(row, column)?;
             Ok((values(&mut store, &this)?[index],))
         },
@@ -153,7 +154,7 @@ fn looks(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
     instance.func_wrap(
         "[method]tensor.read",
         |mut store: Store<'_>, (this, offset, count): (Handle, u32, u32)| {
-            look(&mut store, fuel::transcendental(count as usize))?;
+            look(&mut store, "read", fuel::transcendental(count as usize))?;
             let piece = get(&store, &this)?.piece(offset, count as usize)?;
             Ok((values(&mut store, &this)?[piece].to_vec(),))
         },
@@ -161,7 +162,7 @@ fn looks(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
     instance.func_wrap("dot", |mut store: Store<'_>, (x, y): (Handle, Handle)| {
         let (x_len, y_len) = (len(&store, &x)?, len(&store, &y)?);
         require(x_len == y_len, TensorError::Shape)?;
-        look(&mut store, fuel::simple(x_len))?;
+        look(&mut store, "dot", fuel::simple(x_len))?;
         let tensors = &mut store.data_mut().tensors;
         tensors.write_down(x.rep())?;
         tensors.write_down(y.rep())?;
@@ -170,12 +171,12 @@ fn looks(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
     })?;
     instance.func_wrap("sum", |mut store: Store<'_>, (x,): (Handle,)| {
         let cost = fuel::simple(len(&store, &x)?);
-        look(&mut store, cost)?;
+        look(&mut store, "sum", cost)?;
         Ok((kernels::sum(values(&mut store, &x)?),))
     })?;
     instance.func_wrap("nrm2", |mut store: Store<'_>, (x,): (Handle,)| {
         let cost = fuel::simple(len(&store, &x)?);
-        look(&mut store, cost)?;
+        look(&mut store, "nrm2", cost)?;
         let x = values(&mut store, &x)?;
         Ok((kernels::dot(x, x).sqrt(),))
     })
@@ -289,7 +290,7 @@ fn elementwise(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
 
 fn random(instance: &mut LinkerInstance<'_, State>) -> Result<()> {
     instance.func_wrap("next", |mut store: Store<'_>, (): ()| {
-        look(&mut store, fuel::transcendental(64))?;
+        look(&mut store, "random::next", fuel::transcendental(64))?;
         Ok((store.data_mut().random.next(),))
     })?;
     instance.func_wrap("uniform", |mut store: Store<'_>, (x, low, high): (Handle, f32, f32)| {

@@ -36,8 +36,14 @@ pub(crate) struct Recording {
 
 /// Why a recording ended early.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what the code does may depend on what it is given, or is too much to record")]
-pub(crate) struct NotRecorded;
+pub(crate) enum NotRecorded {
+    /// This function shows the code an element, and what it does then may depend on it.
+    #[error("`{0}` shows the code what it is given")]
+    Look(&'static str),
+    /// It asks for more than is recorded.
+    #[error("what the code does is too much to record")]
+    TooMuch,
+}
 
 impl Recording {
     /// Records up to so many bytes.
@@ -48,7 +54,7 @@ impl Recording {
     pub(super) fn push(&mut self, op: Op) -> Result<(), NotRecorded> {
         self.bytes += op.bytes();
         if self.bytes > self.most {
-            return Err(NotRecorded);
+            return Err(NotRecorded::TooMuch);
         }
         self.ops.push(op);
         Ok(())
@@ -88,6 +94,12 @@ impl Plan {
     /// How many units it may be applied to at once.
     pub(crate) fn most_at_once(&self) -> usize {
         self.most_at_once
+    }
+
+    /// How many operations it has.
+    #[cfg(feature = "examine")]
+    pub(crate) fn len(&self) -> usize {
+        self.ops.len()
     }
 
     /// Bytes that it takes.
@@ -252,6 +264,6 @@ mod tests {
         let write = || Op::Write { x: 0, offset: 0, values: vec![0.0; 100].into() };
         assert_eq!(recording.push(write()), Ok(()));
         assert_eq!(recording.push(write()), Ok(()));
-        assert_eq!(recording.push(write()), Err(NotRecorded));
+        assert_eq!(recording.push(write()), Err(NotRecorded::TooMuch));
     }
 }
