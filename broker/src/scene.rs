@@ -214,6 +214,16 @@ impl Scene {
         }
     }
 
+    /// Another table of the owner's patients: a column of its own, and one row each.
+    pub(crate) fn table(&self, name: &str, units: u64) -> (HeaderCore, DatasetManifest) {
+        let mut header = header(&self.owner, &self.broker);
+        header.name = name.into();
+        header.columns.truncate(2);
+        header.columns[1].name = format!("of {name}");
+        let manifest = manifest(&header, units);
+        (header, manifest)
+    }
+
     pub(crate) fn attester(&self) -> Attester {
         self.vendor.leaf(time(self.now), LEAF_LIFETIME).unwrap()
     }

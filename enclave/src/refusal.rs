@@ -62,7 +62,9 @@ codes! {
     DatasetOther = "dataset-other",
     /// Counts in a manifest are impossible or too large.
     DatasetCounts = "dataset-counts",
-    /// Two datasets have different features or targets.
+    /// Tables of one population cannot be joined.
+    DatasetJoin = "dataset-join",
+    /// Two populations have different features or targets.
     DatasetSchema = "dataset-schema",
     /// The gate's parameters do not fit the model.
     GateInvalid = "gate-invalid",
@@ -93,6 +95,8 @@ codes! {
     GrantPolicy = "grant-policy",
     /// A grant reserves another cost.
     GrantCost = "grant-cost",
+    /// The grants of one population's tables are of two reservations.
+    GrantApart = "grant-apart",
     /// The sealed key is for another enclave or grant, or altered.
     GrantKey = "grant-key",
     // Load.

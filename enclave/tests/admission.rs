@@ -215,6 +215,8 @@ fn a_model_whose_releases_do_not_fit_is_refused() {
 const ELSEWHERE: &[Code] = &[
     // The platform's own failure.
     Code::EvidenceFailed,
+    // Tables of one population: `joined.rs`.
+    Code::DatasetJoin,
     // A model and a machine of their own.
     Code::ModelSize,
     Code::Memory,

@@ -31,12 +31,14 @@ pub struct Grant {
     pub dataset: Id<DatasetManifest>,
     /// The policy that allowed it.
     pub policy: Digest,
-    /// The budget that was reserved, in pico-rho.
+    /// The budget that was reserved for the dataset's population, in pico-rho. Of a
+    /// population with several tables each grant says the same, and it is reserved once.
     pub cost: u64,
     /// The order at which the broker's ledger counts, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// Head of the broker's log, this grant included.
+    /// Head of the broker's log, the reservation included. Of a population with several
+    /// tables each grant names the one reservation for them all.
     pub ledger_head: Digest,
 }
 
@@ -112,6 +114,17 @@ pub enum GrantError {
         /// The grant's.
         found: u64,
     },
+    /// Two reservations for one population.
+    #[error(
+        "the grants of one population's tables name two entries of its broker's log, \
+         {expected:?} and {found:?}: one reservation is for all of them"
+    )]
+    Apart {
+        /// The entry that the first names.
+        expected: Digest,
+        /// The entry that another names.
+        found: Digest,
+    },
     /// The sealed key belongs to another grant.
     #[error("the sealed key belongs to another grant")]
     OtherGrant,
@@ -152,6 +165,17 @@ impl GrantExpectation {
             return Err(GrantError::Cost { expected, found: cost });
         }
         Ok(verified)
+    }
+}
+
+/// Checks that the grants of one population's tables, each good in its place, are of one
+/// reservation: enclave and auditor count the population once.
+pub fn one_reservation(grants: &[Verified<Grant>]) -> Result<(), GrantError> {
+    let mut heads = grants.iter().map(|grant| grant.value.ledger_head);
+    let Some(expected) = heads.next() else { return Ok(()) };
+    match heads.find(|head| *head != expected) {
+        Some(found) => Err(GrantError::Apart { expected, found }),
+        None => Ok(()),
     }
 }
 
@@ -276,6 +300,20 @@ mod tests {
         {
             assert!(matches!(check(order, cost), Err(GrantError::Cost { .. })), "{order:?} {cost}");
         }
+    }
+
+    #[test]
+    fn grants_of_one_population_are_of_one_reservation() {
+        let (broker, _) = SigningKey::generate().unwrap();
+        let with = |dataset: &str, head: &str| {
+            let ledger_head = Digest::of(head, &[]);
+            let grant = Grant { dataset: id(dataset), ledger_head, ..grant() };
+            Signed::sign(&grant, &broker).unwrap().open_by_anyone().unwrap()
+        };
+        assert!(one_reservation(&[with("one", "head"), with("other", "head")]).is_ok());
+        assert!(one_reservation(&[with("one", "head")]).is_ok());
+        let apart = one_reservation(&[with("one", "head"), with("other", "next")]);
+        assert!(matches!(apart, Err(GrantError::Apart { .. })));
     }
 
     #[test]

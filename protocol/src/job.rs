@@ -3,6 +3,8 @@
 //! What leaves, when, and at what cost follows from the job alone, before any row
 //! is read. Amounts of privacy are in pico-rho: 1e-12 of zCDP's rho.
 
+mod tables;
+
 use std::collections::BTreeMap;
 
 use cloister_privacy::{JobCost, Rate, Release, Sensitivity};
@@ -35,7 +37,8 @@ pub struct Job {
     pub code: Id<CodeManifest>,
     /// Parameters of the code that differ from their defaults.
     pub parameters: BTreeMap<String, f64>,
-    /// The datasets, exactly and in this order; at most one per population.
+    /// The datasets, exactly and in this order. Those of one owner and population are
+    /// tables to be joined, and stand next to each other: see [`Job::populations`].
     pub datasets: Vec<JobDataset>,
     /// Training rounds: the number of releases, the centring release apart.
     pub rounds: u32,
@@ -197,9 +200,15 @@ pub enum JobError {
     /// No dataset, or more than a job can have.
     #[error("{0} datasets; a job has 1 to {max}", max = limits::DATASETS)]
     Datasets(usize),
-    /// Two datasets about the same people.
-    #[error("two datasets of population {0:?} of one owner: the same people would count twice")]
-    SamePopulation(String),
+    /// A dataset is there twice.
+    #[error("dataset {0:?} is in the job twice: name it once")]
+    DatasetTwice(Id<DatasetManifest>),
+    /// Tables about the same people, with others between them.
+    #[error(
+        "the tables of population {0:?} of one owner stand apart, and the same people would \
+         count twice: name them one after the other, and they are joined"
+    )]
+    PopulationApart(Population),
     /// A number out of its range.
     #[error("{field} is {found}; {rule}")]
     Number {
@@ -227,13 +236,8 @@ impl Job {
         if self.datasets.is_empty() || self.datasets.len() > limits::DATASETS {
             return Err(JobError::Datasets(self.datasets.len()));
         }
-        for (index, dataset) in self.datasets.iter().enumerate() {
-            let same = |other: &JobDataset| {
-                other.owner == dataset.owner && other.population == dataset.population
-            };
-            if self.datasets[..index].iter().any(same) {
-                return Err(JobError::SamePopulation(dataset.population.clone()));
-            }
+        tables::check(&self.datasets)?;
+        for dataset in &self.datasets {
             within("units", dataset.units, 1, limits::UNITS, "a dataset has 1 to 2^32 units")?;
         }
         within("rounds", self.rounds, 1, limits::ROUNDS, "1 to 10000 are allowed")?;
@@ -270,12 +274,6 @@ impl Job {
         within("limits.memory", self.limits.memory, 1 << 16, 1 << 30, rule)?;
         let length = self.public_set.as_ref().map_or(1, |set| set.length);
         within("public_set.length", length, 1, limits::PUBLIC_SET, "64 MiB are allowed")
-    }
-
-    /// All declared units.
-    #[must_use]
-    pub fn units(&self) -> u64 {
-        self.datasets.iter().map(|dataset| dataset.units).sum()
     }
 
     /// The public divisor of the mean that a gate of this mode makes: how many contributions
@@ -383,15 +381,6 @@ mod tests {
             public_set: None,
             not_after: 0,
         }
-    }
-
-    #[test]
-    fn refuses_the_same_people_twice() {
-        let mut twice = job();
-        twice.datasets.push(twice.datasets[0].clone());
-        assert_eq!(twice.validate(), Err(JobError::SamePopulation("patients".into())));
-        twice.datasets[1].owner = Id::new(Digest::of("other", &[]));
-        assert_eq!(twice.validate(), Ok(()));
     }
 
     #[test]

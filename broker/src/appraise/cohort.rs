@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cloister_protocol::{
-    dataset::Unit,
+    dataset::{Joined, Unit},
     job::{Job, JobDataset},
     release::DatasetProof,
     transcript::Transcript,
@@ -52,6 +52,21 @@ pub(super) fn check_datasets<'a>(
     Ok(checked)
 }
 
+/// The tables of each population can be joined. The enclave checks the same; a population
+/// that it could not join is not worth a charge.
+pub(super) fn check_joins(datasets: &[CheckedDataset<'_>], job: &Job) -> Result<(), Denial> {
+    for places in job.populations() {
+        let tables = &datasets[places];
+        Joined::of(tables.iter().map(|table| (table.header, &table.manifest.value))).map_err(
+            |error| {
+                let expected = format!("{} tables that can be joined by unit", tables.len());
+                Denial::new(Rule::DatasetJoin, expected, error)
+            },
+        )?;
+    }
+    Ok(())
+}
+
 /// This broker's datasets, of which there is at least one, each under the newest policy.
 pub(super) fn find_own<'a, 'b>(
     datasets: &'b [CheckedDataset<'a>],
@@ -96,6 +111,7 @@ pub(super) fn find_own<'a, 'b>(
 /// Who else is in the job, and how many people.
 pub(super) fn check_company(
     datasets: &[CheckedDataset<'_>],
+    job: &Job,
     policy: &Policy,
 ) -> Result<(), Denial> {
     let cohort = &policy.cohort;
@@ -109,10 +125,9 @@ pub(super) fn check_company(
         let (expected, found) = (format!("{least} at least"), owners.len());
         return Err(Denial::new(Rule::CohortOwners, expected, found));
     }
-    // At most 64 datasets of at most 2^32 units: no overflow, and none is assumed.
-    let units = datasets.iter().map(|dataset| u128::from(dataset.manifest.value.units));
-    let units: u128 = units.sum();
-    if units < u128::from(cohort.minimum_units) {
+    // By base tables, and as many as the manifests say, which were compared with the job.
+    let units = job.units();
+    if units < cohort.minimum_units {
         let expected = format!("{} at least", cohort.minimum_units);
         return Err(Denial::new(Rule::CohortUnits, expected, units));
     }

@@ -64,9 +64,9 @@ rules! {
     JobRules = "job-rules",
         "The job keeps the rules that every job keeps.",
         "Correct the job and submit it again.";
-    PopulationTwice = "population-twice",
-        "A job has at most one dataset of each population of an owner.",
-        "Leave one of the two out: the same people would count twice.";
+    PopulationApart = "population-apart",
+        "The tables of a population stand next to each other in the job.",
+        "Name them one after the other, and they are joined: apart, the same people would count twice.";
     JobOrchestrator = "job-orchestrator",
         "The policy lists the orchestrator that signed the job.",
         "If its jobs are welcome, add its key to [orchestrators] keys and sign the policy.";
@@ -97,6 +97,9 @@ rules! {
     DatasetManifest = "dataset-manifest",
         "Each dataset's manifest is signed by its owner, and says what job and transcript say.",
         "Pass headers and manifests in the job's order, as they were sealed.";
+    DatasetJoin = "dataset-join",
+        "Tables of one population can be joined by unit.",
+        "Seal them for one broker, with one type of unit, different columns, and max-rows-per-unit above 1 in one of them at most.";
     DatasetUnknown = "dataset-unknown",
         "The job has a dataset of this broker's owner, and this broker holds its key.",
         "Ask the broker that the dataset's header names; the owner keeps keys where `cloister data seal` put them.";

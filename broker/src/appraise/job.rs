@@ -26,10 +26,10 @@ pub(super) fn check(
         return Err(Denial::new(Rule::JobMismatch, expected, format!("job {:?}", job.id)));
     }
     job.value.validate().map_err(|error| match error {
-        JobError::SamePopulation(population) => Denial::new(
-            Rule::PopulationTwice,
-            "one dataset of each population",
-            format!("two of {population:?}"),
+        JobError::PopulationApart(population) => Denial::new(
+            Rule::PopulationApart,
+            "the tables of each population one after the other",
+            format!("those of {population:?} with others between them"),
         ),
         error => Denial::new(Rule::JobRules, "a job that keeps the rules", error),
     })?;

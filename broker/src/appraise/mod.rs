@@ -93,18 +93,19 @@ pub struct Appraised {
     pub accounting: Accounting,
     /// The population's total under that policy, in pico-rho.
     pub total: u64,
-    /// What is charged for each dataset, in the job's order.
+    /// What is charged for each population, in the job's order.
     pub charges: Vec<Charge>,
     /// Whose hardware vouches.
     pub platform: Platform,
 }
 
-/// One dataset of this owner, and what the job costs its population.
+/// A population of this owner, its tables in the job, and what the job costs it: once,
+/// however many tables there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// The dataset.
-    pub dataset: Id<DatasetManifest>,
-    /// Whom it is about.
+    /// Its tables, in the job's order, each to be granted.
+    pub datasets: Vec<Id<DatasetManifest>>,
+    /// Whom they are about.
     pub population: Population,
     /// In pico-rho.
     pub cost: u64,
@@ -164,14 +165,19 @@ impl<'a> Request<'a> {
         // 5. Datasets, owners and units.
         let datasets =
             cohort::check_datasets(&self.message.datasets, &self.transcript, &job.value)?;
+        cohort::check_joins(&datasets, &job.value)?;
         let own = cohort::find_own(&datasets, &self.transcript, ground)?;
-        cohort::check_company(&datasets, policy)?;
+        cohort::check_company(&datasets, &job.value, policy)?;
         cohort::check_units(&own, policy)?;
         // 6. The cost.
         let cost = job::check_cost(&job.value, policy)?;
-        let charge = |dataset: &&CheckedDataset<'_>| Charge {
-            dataset: dataset.manifest.id,
-            population: dataset.header.population.clone(),
+        // The job's own rules have put the tables of a population next to each other.
+        let same = |one: &&CheckedDataset<'_>, other: &&CheckedDataset<'_>| {
+            one.header.population == other.header.population
+        };
+        let charge = |tables: &[&CheckedDataset<'_>]| Charge {
+            datasets: tables.iter().map(|table| table.manifest.id).collect(),
+            population: tables[0].header.population.clone(),
             cost,
         };
         Ok(Appraised {
@@ -185,7 +191,7 @@ impl<'a> Request<'a> {
             policy: *ground.policy.id.digest(),
             accounting: policy.budget.accounting(),
             total: policy.budget.total.rho.as_pico(),
-            charges: own.iter().map(charge).collect(),
+            charges: own.chunk_by(same).map(charge).collect(),
             platform,
         })
     }

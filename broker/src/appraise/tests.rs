@@ -5,7 +5,7 @@ use cloister_protocol::{
     Digest, Id, Signed,
     brokering::GrantRequest,
     code::{CodeManifest, Parameter},
-    dataset::{Role, Unit},
+    dataset::{ColumnType, Role, Unit},
     job::{Centring, GateMode},
     transcript::Transcript,
 };
@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     ledger::{Issue, Ledger, LedgerError},
     policy::Amount,
-    scene::{COST, NOW, Scene, header, key, manifest},
+    scene::{COST, NOW, Scene, key},
 };
 
 /// Appraises and grants, in a ledger where only this scene's nonce is out.
@@ -42,7 +42,8 @@ fn decide(scene: &Scene) -> Result<Appraised, Denial> {
 }
 
 fn grant(scene: &Scene, ledger: &mut Ledger, appraised: &Appraised) -> Result<(), Denial> {
-    let keys: Vec<_> = appraised.charges.iter().map(|_| (test_key(), [5; 16])).collect();
+    let tables = appraised.charges.iter().flat_map(|charge| &charge.datasets);
+    let keys: Vec<_> = tables.map(|_| (test_key(), [5; 16])).collect();
     let issue = Issue { appraised, keys: &keys, broker: &scene.broker, now: scene.now };
     match ledger.grant(&issue) {
         Ok(_) => Ok(()),
@@ -137,11 +138,13 @@ const MUTATIONS: &[Mutation] = &[
         };
     }),
     ("a negative clip", Rule::JobRules, |s| s.job.gate.clip = -1.0),
-    ("two datasets of the same people", Rule::PopulationTwice, |s| {
-        let mut header = header(&s.owner, &s.broker);
-        header.name = "other visits".into();
-        let manifest = manifest(&header, 100);
-        s.datasets.push((header, manifest));
+    ("tables of the same people apart", Rule::PopulationApart, |s| {
+        let table = s.table("laboratory", 300);
+        s.datasets.push(table);
+    }),
+    ("a dataset twice, under two ids in the transcript", Rule::JobRules, |s| {
+        s.datasets.insert(1, s.datasets[0].clone());
+        s.change_transcript = |t| t.datasets[1] = Id::new(Digest::of("another", &[]));
     }),
     ("the same dataset twice", Rule::Transcript, |s| {
         s.datasets.push(s.datasets[0].clone());
@@ -194,6 +197,40 @@ const MUTATIONS: &[Mutation] = &[
     }),
     ("units exaggerated by the job", Rule::DatasetManifest, |s| {
         s.change_job = |j| j.datasets[1].units += 1;
+    }),
+    ("a table with the other's columns", Rule::DatasetJoin, |s| {
+        joined(s, |header, _| header.columns[1].name = "size".into());
+    }),
+    ("two tables with many rows of a patient", Rule::DatasetJoin, |s| {
+        s.datasets[0].1.max_rows_per_unit = 2;
+        joined(s, |_, manifest| manifest.max_rows_per_unit = 2);
+    }),
+    ("a table whose patients are numbers", Rule::DatasetJoin, |s| {
+        joined(s, |header, _| header.columns[0].kind = ColumnType::I64);
+    }),
+    ("a table by row beside another", Rule::DatasetJoin, |s| {
+        s.policy.per_row = true;
+        joined(s, |header, _| {
+            header.unit = Unit::Row;
+            header.columns.remove(0);
+        });
+    }),
+    ("a table that another broker has the key of", Rule::DatasetJoin, |s| {
+        let other = s.other_broker.id();
+        let (header, _) = joined(s, |_, _| ());
+        header.broker = other;
+        sign_header(s, 1);
+    }),
+    ("a second table under another policy", Rule::PolicyOutdated, |s| {
+        joined(s, |_, _| ());
+        s.change_transcript = |t| t.policies[1] = Digest::of("another", &[]);
+    }),
+    ("a second table of other people", Rule::DatasetPopulation, |s| {
+        joined(s, |header, _| header.population = "staff".into());
+    }),
+    ("units of joined tables added up", Rule::CohortUnits, |s| {
+        joined(s, |_, _| ());
+        s.policy.cohort.minimum_units = 501;
     }),
     ("a key that is not here", Rule::DatasetUnknown, |s| s.holds_keys = false),
     ("no dataset of ours", Rule::DatasetUnknown, |s| drop(s.datasets.remove(0))),
@@ -250,12 +287,41 @@ const MUTATIONS: &[Mutation] = &[
     }),
 ];
 
+/// Puts a second table of the owner's patients behind the first, with something changed.
+fn joined(
+    scene: &mut Scene,
+    change: impl FnOnce(&mut HeaderCore, &mut DatasetManifest),
+) -> &mut (HeaderCore, DatasetManifest) {
+    let mut table = scene.table("laboratory", 300);
+    change(&mut table.0, &mut table.1);
+    scene.datasets.insert(1, table);
+    sign_header(scene, 1);
+    &mut scene.datasets[1]
+}
+
+/// Lets a manifest sign its header as it is now.
+fn sign_header(scene: &mut Scene, place: usize) {
+    let (header, manifest) = &mut scene.datasets[place];
+    manifest.header = header.digest();
+}
+
+#[test]
+fn tables_of_one_population_are_one_charge() {
+    let mut scene = Scene::new();
+    joined(&mut scene, |_, manifest| (manifest.rows, manifest.max_rows_per_unit) = (900, 3));
+    scene.policy.cohort.minimum_units = 500;
+    scene.policy.budget.total.rho = cloister_privacy::Zcdp::from_pico(COST);
+    let appraised = decide(&scene).unwrap();
+    let [charge] = &appraised.charges[..] else { panic!("{:?}", appraised.charges) };
+    assert_eq!((charge.datasets.len(), charge.cost), (2, COST));
+}
+
 #[test]
 fn a_good_request_is_granted() {
     let scene = Scene::new();
     let appraised = decide(&scene).unwrap();
     assert_eq!(appraised.charges.len(), 1, "one dataset of the two is this owner's");
-    assert_eq!(appraised.charges[0].cost, COST);
+    assert_eq!((appraised.charges[0].datasets.len(), appraised.charges[0].cost), (1, COST));
     assert_eq!(appraised.platform, Platform::Simulated);
 }
 

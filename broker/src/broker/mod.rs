@@ -170,10 +170,10 @@ impl Broker {
         })?;
         // 4. Make it last, and answer.
         let mut keys = Vec::new();
-        for charge in &appraised.charges {
+        for dataset in appraised.charges.iter().flat_map(|charge| &charge.datasets) {
             let mut id = [0; 16];
             random(&mut id)?;
-            keys.push((self.vault.data_key(&charge.dataset)?, id));
+            keys.push((self.vault.data_key(dataset)?, id));
         }
         let issue = Issue { appraised: &appraised, keys: &keys, broker: &self.key, now };
         Ok(self.ledger.grant(&issue)?)

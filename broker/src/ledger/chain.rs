@@ -52,7 +52,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
-    /// The grant's random id.
+    /// The random id of the dataset's grant.
     pub grant: ByteArray<16>,
     /// The transcript.
     pub transcript: TranscriptId,
@@ -64,8 +64,11 @@ pub struct Reservation {
     pub orchestrator: KeyId,
     /// The code.
     pub code: Id<CodeManifest>,
-    /// The dataset.
+    /// The dataset; of several tables of the population, the base.
     pub dataset: Id<DatasetManifest>,
+    /// The tables that are joined to it, in the job's order. They cost nothing more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<Id<DatasetManifest>>,
     /// Whose budget.
     pub population: Population,
     /// The policy that allowed it.
@@ -75,6 +78,13 @@ pub struct Reservation {
     /// The order at which this population's ledger counts, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+}
+
+impl Reservation {
+    /// The datasets that were granted with it, the base first.
+    pub fn datasets(&self) -> impl Iterator<Item = &Id<DatasetManifest>> {
+        std::iter::once(&self.dataset).chain(&self.joined)
+    }
 }
 
 impl Ledger {

@@ -23,7 +23,7 @@ use crate::appraise::{Appraised, Denial, Rule};
 pub struct Issue<'a> {
     /// What was appraised.
     pub appraised: &'a Appraised,
-    /// The data key and a random grant id for each of its charges, in the same order.
+    /// The data key and a random grant id for each dataset of its charges, in the same order.
     pub keys: &'a [(DataKey, [u8; 16])],
     /// The key that signs.
     pub broker: &'a SigningKey,
@@ -65,7 +65,8 @@ impl Ledger {
     /// commit, nothing was reserved.
     pub fn grant(&mut self, issue: &Issue<'_>) -> Result<Vec<u8>, LedgerError> {
         let Issue { appraised, keys, broker, now } = issue;
-        if keys.len() != appraised.charges.len() {
+        let datasets = appraised.charges.iter().map(|charge| charge.datasets.len());
+        if keys.len() != datasets.sum::<usize>() {
             return Err(LedgerError::Number("the number of data keys"));
         }
         let transaction =
@@ -86,10 +87,12 @@ impl Ledger {
             let expected = "a nonce that nothing was granted for";
             return Err(Denial::new(Rule::NonceUsed, expected, "one that is gone").into());
         }
-        // 2. and 3. Reserve and log, dataset by dataset; each grant carries the head.
+        // 2. and 3. Reserve and log, once for each population; each of its grants carries the
+        //    head.
         let mut grants = Vec::new();
         let mut last = 0;
-        for (charge, (key, id)) in appraised.charges.iter().zip(*keys) {
+        let mut keys = keys.iter();
+        for charge in &appraised.charges {
             if chain::is_reserved(&transaction, &appraised.job, &charge.population)? {
                 let expected = "a job that nothing was granted for";
                 let found = format!("job {:?}, granted in another transcript", appraised.job);
@@ -98,6 +101,10 @@ impl Ledger {
             same_accounting(&transaction, &charge.population, appraised.accounting)?;
             let spent = chain::spent(&transaction, &charge.population)?;
             suffices(spent, charge.cost, appraised.total)?;
+            let tables: Vec<_> = charge.datasets.iter().zip(keys.by_ref()).collect();
+            let [(base, (_, id)), joined @ ..] = &tables[..] else {
+                return Err(LedgerError::Number("a population without a table"));
+            };
             let reservation = Reservation {
                 grant: ByteArray::new(*id),
                 transcript: appraised.transcript,
@@ -105,7 +112,8 @@ impl Ledger {
                 purpose: appraised.purpose.clone(),
                 orchestrator: appraised.orchestrator,
                 code: appraised.code,
-                dataset: charge.dataset,
+                dataset: **base,
+                joined: joined.iter().map(|(dataset, _)| **dataset).collect(),
                 population: charge.population.clone(),
                 policy: appraised.policy,
                 cost: charge.cost,
@@ -114,17 +122,19 @@ impl Ledger {
             let event = Event::Reserved(Box::new(reservation));
             let (seq, ledger_head) = chain::append(&transaction, &self.owner, *now, event)?;
             last = seq;
-            let grant = Grant {
-                grant: ByteArray::new(*id),
-                transcript: appraised.transcript,
-                dataset: charge.dataset,
-                policy: appraised.policy,
-                cost: charge.cost,
-                order: appraised.accounting.order(),
-                ledger_head,
-            };
-            // 4. Seal to the enclave.
-            grants.push(SealedGrant::issue(&grant, key, &appraised.hpke_key, broker)?);
+            // 4. Seal to the enclave, each table's key in a grant of its own.
+            for (dataset, (key, id)) in tables {
+                let grant = Grant {
+                    grant: ByteArray::new(*id),
+                    transcript: appraised.transcript,
+                    dataset: *dataset,
+                    policy: appraised.policy,
+                    cost: charge.cost,
+                    order: appraised.accounting.order(),
+                    ledger_head,
+                };
+                grants.push(SealedGrant::issue(&grant, key, &appraised.hpke_key, broker)?);
+            }
         }
         // 5. Store what is going to be answered.
         let response = cbor::encode(&GrantResponse { grants });

@@ -97,7 +97,7 @@ impl Bench {
             accounting: Accounting::AllOrders,
             total,
             charges: vec![Charge {
-                dataset: id("dataset", 0),
+                datasets: vec![id("dataset", 0)],
                 population: "patients".into(),
                 cost: COST,
             }],
@@ -107,7 +107,7 @@ impl Bench {
 
     fn grant(&self, ledger: &mut Ledger, appraised: &Appraised) -> Result<Vec<u8>, LedgerError> {
         let key = |_| (DataKey::from_bytes(&[8; 32]), [5; 16]);
-        let keys: Vec<_> = appraised.charges.iter().map(key).collect();
+        let keys: Vec<_> = appraised.charges.iter().flat_map(|c| &c.datasets).map(key).collect();
         ledger.grant(&Issue { appraised, keys: &keys, broker: &self.broker, now: NOW })
     }
 }
@@ -138,6 +138,7 @@ fn denied(result: Result<Vec<u8>, LedgerError>) -> Rule {
 }
 
 mod found;
+mod joined;
 mod rules;
 
 #[test]
@@ -240,7 +241,7 @@ fn a_grant_reserves_logs_and_opens_in_its_enclave() {
     let GrantResponse { grants } = cbor::decode(&response, 1 << 20).unwrap();
     let expected = GrantExpectation {
         transcript: appraised.transcript,
-        dataset: appraised.charges[0].dataset,
+        dataset: appraised.charges[0].datasets[0],
         policy: appraised.policy,
         charges: charges(COST),
         broker: bench.broker.id(),

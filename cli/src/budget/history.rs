@@ -8,7 +8,10 @@ use cloister_broker::{
 };
 use cloister_party::Peers;
 use cloister_privacy::{Accounting, Zcdp};
-use cloister_protocol::{Digest, KeyId, dataset::Population};
+use cloister_protocol::{
+    Digest, Id, KeyId,
+    dataset::{DatasetManifest, Population},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -110,8 +113,8 @@ impl Names {
         self.peers.by_id(key).map(|peer| peer.name().to_string())
     }
 
-    fn dataset(&self, one: &Reservation) -> Option<String> {
-        let (proof, _) = self.vault.proof(&one.dataset).ok()?;
+    fn dataset(&self, one: &Id<DatasetManifest>) -> Option<String> {
+        let (proof, _) = self.vault.proof(one).ok()?;
         Some(proof.header.name)
     }
 }
@@ -137,18 +140,24 @@ impl Line<'_> {
             Some(name) => format!("{name} ({orchestrator})"),
             None => orchestrator,
         };
-        let dataset = one.dataset.digest().short();
-        let dataset = match names.dataset(one) {
-            Some(name) => format!("{} ({dataset})", printable(&name)),
-            None => dataset,
+        let dataset = |one: &Id<DatasetManifest>| {
+            let id = one.digest().short();
+            match names.dataset(one) {
+                Some(name) => format!("{} ({id})", printable(&name)),
+                None => id,
+            }
         };
         let epsilon = at_most(self.epsilon()?);
-        Ok(Page::new()
+        let mut page = Page::new()
             .title(format!("{}  job {}", ui::time(*time), one.job.digest().short()))
             .row("purpose", printable(&one.purpose))
             .row("orchestrator", orchestrator)
             .row("code", one.code.digest().short())
-            .row("dataset", dataset)
+            .row("dataset", dataset(&one.dataset));
+        for table in &one.joined {
+            page = page.row("joined with", dataset(table));
+        }
+        Ok(page
             .row("cost", format!("rho {}", Zcdp::from_pico(one.cost)))
             .row("spent by then", words(*total, &epsilon, *delta)))
     }
@@ -162,11 +171,13 @@ impl Line<'_> {
             orchestrator,
             code,
             dataset,
+            joined,
             population,
             policy,
             cost,
             order,
         } = self.one;
+        let table = |one: &Id<DatasetManifest>| json!({ "dataset": one.to_string(), "dataset_name": names.dataset(one) });
         Ok(json!({
             "event": "reserved",
             "grant": hex::encode(**grant),
@@ -177,7 +188,8 @@ impl Line<'_> {
             "orchestrator_name": names.party(orchestrator),
             "code": code.to_string(),
             "dataset": dataset.to_string(),
-            "dataset_name": names.dataset(self.one),
+            "dataset_name": names.dataset(dataset),
+            "joined": joined.iter().map(table).collect::<Vec<_>>(),
             "population": population,
             "policy": policy.to_hex(),
             "pico_rho": cost,

@@ -4,7 +4,7 @@
 //! a release whose grant it does not know.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -39,6 +39,8 @@ impl Against {
             damaged.iter().map(|one| format!("{}: {}", one.path.display(), one.why)).collect();
         let mut seen = BTreeMap::<u64, usize>::new();
         for one in &releases {
+            // Grants of one population's tables are of one reservation, which counts once.
+            let mut carried = BTreeSet::new();
             let grants = one.checked.datasets.iter().zip(&one.checked.grants);
             for (_, grant) in grants.filter(|((header, _), _)| header.owner == *owner) {
                 let grant = &grant.value;
@@ -49,12 +51,12 @@ impl Against {
                 };
                 let fits = matches!(&entry.event, Event::Reserved(reserved)
                     if reserved.transcript == grant.transcript
-                        && reserved.dataset == grant.dataset
+                        && reserved.datasets().any(|dataset| *dataset == grant.dataset)
                         && reserved.job == one.checked.job.id
                         && reserved.policy == grant.policy
                         && reserved.cost == grant.cost);
                 if fits {
-                    *seen.entry(entry.seq).or_default() += 1;
+                    carried.insert(entry.seq);
                 } else {
                     gaps.push(format!(
                         "{}: entry {} of the log is not the reservation of its grant",
@@ -62,6 +64,9 @@ impl Against {
                         entry.seq
                     ));
                 }
+            }
+            for seq in carried {
+                *seen.entry(seq).or_default() += 1;
             }
         }
         let reserved =

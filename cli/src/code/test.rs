@@ -228,7 +228,8 @@ impl Own {
     }
 
     fn units(&self) -> Result<Units> {
-        rows::grouped(self.plaintext.clone(), &self.header, &self.manifest).doing("the table")
+        let table = rows::grouped(self.plaintext.clone(), &self.header, &self.manifest);
+        Ok(table.doing("the table")?.into_units())
     }
 
     /// All rows, to measure the model on.
@@ -243,7 +244,8 @@ impl Own {
             population: self.header.population.clone(),
             units: self.manifest.units,
         };
-        Chosen { owner_name: "you".into(), dataset, header: self.header.clone() }
+        let (header, manifest) = (self.header.clone(), self.manifest.clone());
+        Chosen { owner_name: "you".into(), dataset, header, manifest }
     }
 }
 

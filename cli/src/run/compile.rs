@@ -2,13 +2,13 @@
 
 use cloister_protocol::{
     code::CodeManifest,
-    dataset::{HeaderCore, Role},
+    dataset::{Column, Role},
     job::{CallLimits, Job, JobRole, PublicSet, Recipients, Schedule, ServerStep},
     signed::Verified,
 };
 use serde_bytes::ByteArray;
 
-use super::{datasets::Chosen, plan::Planned, text::JobText};
+use super::{datasets::Chosen, plan::Planned, tables::Population, text::JobText};
 use crate::{
     data::{Description, random},
     error::{Context, Error, Result},
@@ -64,20 +64,28 @@ pub fn compile(text: &JobText, parts: &Parts<'_>, public_set: Option<PublicSet>)
     Ok(job)
 }
 
-/// Refuses a public set whose columns do not mean what those of the datasets mean.
-pub fn same_columns(public: &Description, chosen: &Chosen) -> Result<()> {
-    let header = &chosen.header;
-    let trained = |header: &HeaderCore| {
-        header.columns.iter().filter(|c| c.role != Role::Unit).cloned().collect::<Vec<_>>()
+/// The description of a public set with its columns in the order of the first population's,
+/// whose tables may have been joined. Refuses one whose columns do not mean what those mean.
+pub fn in_order(public: &Description, first: &Population<'_>) -> Result<Description> {
+    let header = &first.joined.header;
+    let trained = |columns: &[Column]| {
+        columns.iter().filter(|column| column.role != Role::Unit).cloned().collect::<Vec<_>>()
     };
     let of_set = public.header([0; 16], header.owner, header.broker, header.population.clone());
-    if trained(&of_set) == trained(header) {
-        return Ok(());
+    let mut public = public.clone();
+    // The order of features, and of targets, is the code's: only how they mix may differ.
+    if of_set.same_schema(header) {
+        let place = |column: &Column| header.columns.iter().position(|other| other == column);
+        public.columns.sort_by_key(place);
+    }
+    if trained(&public.columns) == trained(&header.columns) {
+        return Ok(public);
     }
     Err(Error::failed(format!(
         "the public set's description has other columns or bounds than the datasets of {}: use \
-         the dataset.toml that the owners sealed with",
-        chosen.owner_name
+         the dataset.toml that the owners sealed with; of tables that are joined, one with the \
+         columns of all",
+        first.owner_name
     )))
 }
 
@@ -88,11 +96,12 @@ mod tests {
     use cloister_protocol::{
         Digest, Id, SigningKey,
         code::{Parameter, WORLD},
+        dataset::{BodyHash, DatasetManifest},
         job::JobDataset,
     };
 
     use super::*;
-    use crate::run::{plan, text::tests::job as text};
+    use crate::run::{plan, tables, text::tests::job as text};
 
     fn code() -> Verified<CodeManifest> {
         let manifest = CodeManifest {
@@ -118,7 +127,15 @@ mod tests {
             population: "people".into(),
             units: 250,
         };
-        Chosen { owner_name: "a".into(), dataset, header }
+        let manifest = DatasetManifest {
+            header: header.digest(),
+            length: 1,
+            rows: 250,
+            units: 250,
+            max_rows_per_unit: 1,
+            body: BodyHash(ByteArray::new([0; 32])),
+        };
+        Chosen { owner_name: "a".into(), dataset, header, manifest }
     }
 
     #[test]
@@ -150,11 +167,17 @@ mod tests {
 
     #[test]
     fn a_public_set_needs_the_datasets_columns() {
+        let chosen = [chosen()];
+        let populations = tables::populations(&chosen).unwrap();
         let mut public = Description::of_test();
-        assert!(same_columns(&public, &chosen()).is_ok());
-        assert!(same_columns(&public.clone().without_unit(), &chosen()).is_ok());
-        public.columns[1].upper = Some(11.0);
-        let error = same_columns(&public, &chosen()).unwrap_err().to_string();
+        assert!(in_order(&public, &populations[0]).is_ok());
+        assert!(in_order(&public.clone().without_unit(), &populations[0]).is_ok());
+        // A label that stands elsewhere, as in a wide table beside joined ones, is moved.
+        public.columns.swap(1, 2);
+        let ordered = in_order(&public, &populations[0]).unwrap();
+        assert_eq!(ordered.columns, Description::of_test().columns);
+        public.columns[2].upper = Some(11.0);
+        let error = in_order(&public, &populations[0]).unwrap_err().to_string();
         assert!(error.contains("other columns or bounds"), "{error}");
     }
 }

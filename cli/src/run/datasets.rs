@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 
 use cloister_party::Peers;
 use cloister_protocol::{
-    Digest, KeyId, dataset::HeaderCore, job::JobDataset, release::DatasetProof,
+    Digest, KeyId,
+    dataset::{DatasetManifest, HeaderCore},
+    job::JobDataset,
+    release::DatasetProof,
 };
 
-use super::text::Datasets;
+use super::{tables, text::Datasets};
 use crate::{
     error::{Context, Error, Result},
     host::ListedDataset,
@@ -33,6 +36,8 @@ pub struct Chosen {
     pub dataset: JobDataset,
     /// Its header.
     pub header: HeaderCore,
+    /// Its manifest.
+    pub manifest: DatasetManifest,
 }
 
 /// Those of a host's datasets that a job may use: of the others no proof is needed. It
@@ -68,16 +73,21 @@ pub fn wanted(
 }
 
 /// Picks the datasets that a job names, in its order, and checks what their owners
-/// signed; of `"all"`, in the order of their owners' names.
+/// signed; of `"all"`, in the order of their owners' names. Tables of one population stand
+/// where its first one does.
 pub fn choose(wanted: &Datasets, mut offered: Vec<Offered>) -> Result<Vec<Chosen>> {
     offered.sort_by(|a, b| key(a).cmp(&key(b)));
-    let picked: Vec<Offered> = match wanted {
-        Datasets::Word(word) if word == "all" => offered,
-        Datasets::Word(word) => pick(word, &offered)?,
+    let (picked, words): (Vec<Offered>, &[String]) = match wanted {
+        Datasets::Word(word) if word == "all" => (offered, &[]),
+        Datasets::Word(word) => (pick(word, &offered)?, std::slice::from_ref(word)),
         Datasets::List(list) => {
             let picked: Result<Vec<_>> = list.iter().map(|word| pick(word, &offered)).collect();
-            picked?.into_iter().flatten().collect()
+            (picked?.into_iter().flatten().collect(), list)
         }
+    };
+    let named = |one: &Chosen| {
+        let whole = (one.owner_name.as_str(), Some(one.header.name.as_str()));
+        words.iter().any(|word| parts(word) == whole)
     };
     if picked.is_empty() {
         return Err(Error::failed(
@@ -85,31 +95,8 @@ pub fn choose(wanted: &Datasets, mut offered: Vec<Offered>) -> Result<Vec<Chosen
         ));
     }
     let chosen: Vec<Chosen> = picked.into_iter().map(check).collect::<Result<_>>()?;
-    for (index, one) in chosen.iter().enumerate() {
-        let same = |other: &&Chosen| {
-            (&other.dataset.owner, &other.dataset.population)
-                == (&one.dataset.owner, &one.dataset.population)
-        };
-        if let Some(other) = chosen[..index].iter().find(same) {
-            return Err(Error::failed(format!(
-                "{} has two datasets about population {:?}, {:?} and {:?}: name one, as in \
-                 datasets = [\"{}/{}\"]",
-                one.owner_name,
-                one.dataset.population,
-                other.header.name,
-                one.header.name,
-                one.owner_name,
-                one.header.name,
-            )));
-        }
-        if !one.header.same_schema(&chosen[0].header) {
-            return Err(Error::failed(format!(
-                "the datasets of {} and {} have different columns or bounds: owners of one job \
-                 seal with one dataset.toml",
-                chosen[0].owner_name, one.owner_name
-            )));
-        }
-    }
+    let chosen = tables::gather(chosen, named)?;
+    tables::check(&chosen)?;
     Ok(chosen)
 }
 
@@ -166,11 +153,11 @@ fn check(offered: Offered) -> Result<Chosen> {
         population: header.population.clone(),
         units: manifest.value.units,
     };
-    Ok(Chosen { owner_name, dataset, header })
+    Ok(Chosen { owner_name, dataset, header, manifest: manifest.value })
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use cloister_protocol::{
         Signed, SigningKey,
         dataset::{BodyHash, DatasetManifest},
@@ -179,23 +166,35 @@ mod tests {
 
     use super::*;
 
-    fn offered(owner: &str, name: &str, key: &SigningKey) -> Offered {
+    pub fn offered(owner: &str, name: &str, key: &SigningKey) -> Offered {
+        changed(owner, name, key, |_| ())
+    }
+
+    /// A dataset with something changed in its description.
+    pub fn changed(
+        owner: &str,
+        name: &str,
+        key: &SigningKey,
+        change: impl FnOnce(&mut crate::data::Description),
+    ) -> Offered {
         let mut description = crate::data::Description::of_test();
         name.clone_into(&mut description.name);
+        description.max_rows_per_unit = 2;
+        change(&mut description);
         let header = description.header([1; 16], key.id(), key.id(), "people".into());
         let manifest = DatasetManifest {
             header: header.digest(),
             length: 1,
             rows: 3,
             units: 2,
-            max_rows_per_unit: 2,
+            max_rows_per_unit: description.max_rows_per_unit.into(),
             body: BodyHash(ByteArray::new([0; 32])),
         };
         let manifest = Signed::sign(&manifest, key).unwrap();
         Offered { owner_name: owner.into(), proof: DatasetProof { header, manifest } }
     }
 
-    fn key() -> SigningKey {
+    pub fn key() -> SigningKey {
         SigningKey::generate().unwrap().0
     }
 
@@ -239,15 +238,6 @@ mod tests {
         let missing = Datasets::List(vec!["a".into(), "d".into()]);
         let error = wanted(&missing, all(), &Peers::default()).unwrap_err().to_string();
         assert!(error.contains("no dataset of \"d\", it has those of: a, b, c"), "{error}");
-    }
-
-    #[test]
-    fn the_same_people_are_not_taken_twice() {
-        let key = key();
-        let list = vec![offered("a", "x", &key), offered("a", "y", &key)];
-        let error = choose(&Datasets::Word("all".into()), list.clone()).unwrap_err().to_string();
-        assert!(error.contains("[\"a/y\"]"), "{error}");
-        assert_eq!(choose(&Datasets::List(vec!["a/y".into()]), list).unwrap().len(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod plan;
 mod results;
 mod resume;
 mod table;
+pub mod tables;
 pub mod text;
 pub mod trainers;
 mod watch;
@@ -80,12 +81,12 @@ impl Run {
         let key = home.signing_key().map_err(Error::failed)?;
         let code = trainers::find(&text.code, self.trainers.as_deref(), &self.job)?;
         let planned = plan::plan(&text)?;
-        let public = match text.public_paths(&self.job) {
+        let mut public = match text.public_paths(&self.job) {
             None => None,
             Some((table, description)) => {
                 let description = Description::read(&description)?;
                 let (bytes, _) = public_set(&table, description.clone())?;
-                Some((description, bytes))
+                Some((table, description, bytes))
             }
         };
         let host = Host::new(home::host(&home, &self.host)?);
@@ -99,26 +100,30 @@ impl Run {
             offered.push(Offered { owner_name, proof });
         }
         let chosen = datasets::choose(&text.datasets, offered)?;
-        let set = public.as_ref().map(|(description, bytes)| {
-            compile::same_columns(description, &chosen[0])?;
-            Ok::<_, Error>(PublicSet {
-                digest: cloister_protocol::Digest::of("public-set", &[bytes]),
-                length: bytes.len() as u64,
-            })
+        let populations = tables::populations(&chosen)?;
+        if let Some((table, description, bytes)) = &mut public {
+            let ordered = compile::in_order(description, &populations[0])?;
+            if ordered.columns != description.columns {
+                (*bytes, _) = public_set(table, ordered)?;
+            }
+        }
+        let set = public.as_ref().map(|(_, _, bytes)| PublicSet {
+            digest: cloister_protocol::Digest::of("public-set", &[bytes]),
+            length: bytes.len() as u64,
         });
         let parts = Parts { code: &code.manifest, planned: &planned, datasets: &chosen };
-        let job = compile::compile(&text, &parts, set.transpose()?)?;
+        let job = compile::compile(&text, &parts, set)?;
         let each = unit::for_each(chosen.iter().map(|one| &one.header));
         let mut page = plan::page(&planned, &job, &text, each)?;
-        for one in &chosen {
-            page = page.row(&one.owner_name, format!("{} units", one.dataset.units));
+        for one in &populations {
+            page = page.row(one.owner_name, one.words());
         }
         ui.page(&page.blank());
 
         // 3. Sign and submit.
         let signed = Signed::sign(&job, &key).doing("cannot sign the job")?;
         host.put_code(&code.bytes)?;
-        if let Some((_, bytes)) = &public {
+        if let Some((_, _, bytes)) = &public {
             host.put_public_set(bytes)?;
         }
         results.prepare()?;

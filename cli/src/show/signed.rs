@@ -102,9 +102,14 @@ fn job(job: &Verified<Job>) -> (Page, Value) {
         .row("units", value.units())
         .row("granted until", ui::time(value.not_after))
         .row("id", job.id);
-    for dataset in &value.datasets {
-        let (name, owner) = (printable(&dataset.population), dataset.owner);
-        page = page.row(format!("population {name}"), format!("of owner {owner}"));
+    for places in value.populations() {
+        let tables = &value.datasets[places];
+        let (name, owner) = (printable(&tables[0].population), tables[0].owner);
+        let several = match tables.len() {
+            1 => String::new(),
+            count => format!(", {count} tables joined by unit"),
+        };
+        page = page.row(format!("population {name}"), format!("of owner {owner}{several}"));
     }
     let datasets = value.datasets.iter().map(|d| d.manifest.to_string()).collect::<Vec<_>>();
     let claims = json!({

@@ -171,11 +171,18 @@ fn foundations(outcome: &Outcome, delta: f64) -> Result<Page> {
                 key(&first.code.signer)
             ),
         );
-    for ((header, manifest), grant) in first.datasets.iter().zip(&first.grants) {
-        let (name, owner) = (printable(&header.name), header.owner.digest().short());
-        let (units, broker) = (manifest.value.units, key(&grant.signer));
-        let line = format!("{units} units of owner {owner}, granted by its broker {broker}");
-        page = page.row(format!("data {name}"), line);
+    for tables in job.populations() {
+        let (base, units) = (&first.datasets[tables.start].0, job.datasets[tables.start].units);
+        for place in tables.clone() {
+            let (header, broker) = (&first.datasets[place].0, key(&first.grants[place].signer));
+            let what = if place == tables.start {
+                format!("{units} units of owner {}", header.owner.digest().short())
+            } else {
+                format!("the same units, joined to {}", printable(&base.name))
+            };
+            let line = format!("{what}, granted by its broker {broker}");
+            page = page.row(format!("data {}", printable(&header.name)), line);
+        }
     }
     let gate = &job.gate;
     let line =
@@ -261,17 +268,19 @@ fn key(key: &PublicKey) -> String {
 
 fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
     let first = &outcome.releases[0].checked;
-    let datasets: Vec<_> = first
-        .datasets
-        .iter()
-        .zip(&first.grants)
-        .map(|((header, manifest), grant)| {
+    let populations = first.job.value.populations();
+    let datasets: Vec<_> = populations
+        .flat_map(|tables| tables.clone().map(move |place| (tables.start, place)))
+        .map(|(base, place)| {
+            let ((header, manifest), grant) = (&first.datasets[place], &first.grants[place]);
+            let joined_to = (base != place).then(|| &first.datasets[base].0.name);
             json!({
                 "name": header.name,
                 "population": header.population,
                 "unit": unit::name(header),
                 "owner": header.owner.to_string(),
                 "units": manifest.value.units,
+                "joined_to": joined_to,
                 "broker": grant.signer.id().to_string(),
                 "ledger_head": grant.value.ledger_head.to_hex(),
             })

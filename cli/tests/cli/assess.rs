@@ -83,7 +83,7 @@ fn grant(home: &Home, ledger: &mut Ledger, checked: &CheckedReceipt) {
     let job = &checked.job;
     ledger.issue_nonce(&nonce, home.id(), NOW).unwrap();
     let charge = Charge {
-        dataset: checked.datasets[0].1.id,
+        datasets: vec![checked.datasets[0].1.id],
         population: "people".into(),
         cost: job.value.cost,
     };

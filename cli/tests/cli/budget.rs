@@ -69,7 +69,8 @@ fn grant(folder: &Path, ledger: &mut Ledger, n: u8, orchestrator: KeyId) {
     ledger.adopt(&policy, now).unwrap();
     let nonce = Nonce(ByteArray::new([n; 32]));
     ledger.issue_nonce(&nonce, &orchestrator, now).unwrap();
-    let charge = Charge { dataset: id("dataset", 0), population: "people".into(), cost: COST };
+    let charge =
+        Charge { datasets: vec![id("dataset", 0)], population: "people".into(), cost: COST };
     let appraised = Appraised {
         transcript: id("transcript", n),
         nonce,

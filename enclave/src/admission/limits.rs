@@ -6,7 +6,7 @@ use cloister_protocol::{
 };
 use cloister_sandbox::{Limits, Settings};
 
-use super::Vetted;
+use super::{Vetted, tables};
 use crate::{
     refusal::{Code, Refused},
     release::file_bound,
@@ -57,10 +57,8 @@ pub(super) fn check_memory(
     // 1. Workers that see rows, and the one that scores.
     let processes = workshop.workers() as u64 + 1;
     let workers = processes.saturating_mul(settings.limits.worker_bytes());
-    // 2. Of each dataset, its plaintext and its rows while it loads: see `rows`.
-    let data = vetted.manifests.iter().fold(0_u64, |sum, manifest| {
-        sum.saturating_add(manifest.value.length.saturating_mul(3) / 2)
-    });
+    // 2. All rows, at the time at which they take most.
+    let data = tables::data_bytes(job, &vetted.manifests, &vetted.joined);
     // 3. All releases that are kept, and the program itself.
     let releases = all_releases(job, plan).saturating_add(iterates(plan));
     let needed = [workers, data, releases, PROGRAM_BYTES].into_iter().fold(0, u64::saturating_add);

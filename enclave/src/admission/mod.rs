@@ -14,6 +14,7 @@ mod code;
 mod limits;
 mod offer;
 mod schedule;
+mod tables;
 
 pub use limits::call_limits;
 pub use offer::Vetted;
@@ -49,7 +50,8 @@ impl Admitted {
         public_set: Vec<u8>,
         workshop: &Workshop,
     ) -> Result<Self, Refused> {
-        let header = &vetted.offer.datasets[0].header;
+        // All populations have these columns, each from all its tables.
+        let header = &vetted.joined[0].header;
         let job = &vetted.job.value;
         // 1. The public set, which decides how much a score may use.
         vetted.check_public_set(&public_set)?;

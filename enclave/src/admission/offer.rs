@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cloister_protocol::{
     Digest, KeyId, Verified,
     code::CodeManifest,
-    dataset::{DatasetManifest, HeaderCore},
+    dataset::{DatasetManifest, Joined},
     frames::Offer,
     job::{GateMode, Job, JobDataset, JobRole, Recipients},
     limits,
@@ -13,7 +13,7 @@ use cloister_protocol::{
 };
 use cloister_sandbox::{MAX_COMPONENT_BYTES, MAX_UNIT_ELEMENTS};
 
-use super::Extent;
+use super::{Extent, tables};
 use crate::refusal::{Code, Refused};
 
 /// An offer whose parts are signed, sound, and belong together.
@@ -22,6 +22,8 @@ pub struct Vetted {
     pub(crate) job: Verified<Job>,
     pub(crate) code: Verified<CodeManifest>,
     pub(crate) manifests: Vec<Verified<DatasetManifest>>,
+    /// The tables of each population as one, in the job's order.
+    pub(crate) joined: Vec<Joined>,
 }
 
 impl Vetted {
@@ -48,11 +50,12 @@ impl Vetted {
         parameters.map_err(Refused::with(Code::CodeParameters))?;
         // 3. The datasets, in the job's order.
         let manifests = datasets(&offer, &job.value)?;
-        check_groups(&offer, &job.value, &manifests)?;
+        let joined = tables::join(&job.value, &offer.datasets, &manifests)?;
+        check_groups(&job.value, &joined)?;
         check_nonces(&offer)?;
         // 4. What follows has the lengths that were signed.
         check_lengths(&offer, &job.value, &code.value)?;
-        Ok(Self { offer, job, code, manifests })
+        Ok(Self { offer, job, code, manifests, joined })
     }
 
     /// The offer.
@@ -63,16 +66,24 @@ impl Vetted {
 
     /// How much data the owners have signed.
     pub(super) fn extent(&self) -> Extent {
-        let rows = self.manifests.iter().map(|manifest| manifest.value.rows);
         let job = &self.job.value;
+        let several = || self.joined.iter().filter(|joined| joined.tables > 1);
         Extent {
-            rows: rows.fold(0, u64::saturating_add),
+            rows: rows(&self.joined),
             units: job.units(),
             contributions: match job.gate.mode {
                 GateMode::Unit | GateMode::Groups(_) => job.divisor(job.gate.mode),
                 GateMode::Sampled(rate) => rate.most_of(job.units()),
             },
+            joined: several().fold(0, |sum, one| one.rows.saturating_add(sum)),
+            matched: several().fold(0, |sum, one| one.matched.saturating_add(sum)),
         }
+    }
+
+    /// Whether the dataset in a place is the only table of its population.
+    pub(crate) fn is_alone(&self, place: usize) -> bool {
+        let mut populations = self.job.value.populations();
+        populations.any(|places| places == (place..place + 1))
     }
 
     /// Compares the public set with the job's.
@@ -103,13 +114,8 @@ fn datasets(offer: &Offer, job: &Job) -> Result<Vec<Verified<DatasetManifest>>, 
             let why = format!("dataset {index} is not the one in the job's place {index}");
             return Err(Refused::new(Code::DatasetOther, why));
         }
-        check_counts(&proof.header, &manifest.value)?;
-        if !proof.header.same_schema(&offer.datasets[0].header) {
-            let why = format!(
-                "dataset {index} has other features or targets than dataset 0: names, roles, bounds and order have to agree"
-            );
-            return Err(Refused::new(Code::DatasetSchema, why));
-        }
+        let alone = Joined::of([(&proof.header, &manifest.value)]);
+        tables::check_counts(&alone.map_err(Refused::with(Code::DatasetJoin))?)?;
         manifests.push(manifest);
     }
     // The sandbox numbers the units of a round in 32 bits.
@@ -121,23 +127,23 @@ fn datasets(offer: &Offer, job: &Job) -> Result<Vec<Verified<DatasetManifest>>, 
 }
 
 /// A group that does not fit has no update, so one of usual size has to.
-fn check_groups(
-    offer: &Offer,
-    job: &Job,
-    manifests: &[Verified<DatasetManifest>],
-) -> Result<(), Refused> {
+fn check_groups(job: &Job, joined: &[Joined]) -> Result<(), Refused> {
     let GateMode::Groups(groups) = job.gate.mode else { return Ok(()) };
-    let rows = manifests.iter().fold(0, |sum: u64, one| sum.saturating_add(one.value.rows));
-    let header = offer.datasets.first().map(|proof| &proof.header);
-    let columns = header.map_or(0, |header| header.features().count() + header.targets().count());
+    let rows = rows(joined);
+    let columns = joined.first().map_or(0, Joined::columns);
     let most = MAX_UNIT_ELEMENTS as u64;
-    if (rows / u64::from(groups) + 1).saturating_mul(columns as u64).saturating_mul(2) <= most {
+    if (rows / u64::from(groups) + 1).saturating_mul(columns).saturating_mul(2) <= most {
         return Ok(());
     }
     let why = format!(
         "{rows} rows of {columns} columns in {groups} groups: one of twice the usual size has more than {most} numbers and would not fit; make more groups"
     );
     Err(Refused::new(Code::DatasetCounts, why))
+}
+
+/// The most rows of all populations.
+fn rows(joined: &[Joined]) -> u64 {
+    joined.iter().fold(0, |sum, one| one.rows.saturating_add(sum))
 }
 
 fn is_declared(
@@ -150,23 +156,6 @@ fn is_declared(
         && proof.header.owner == *owner
         && proof.header.population == *population
         && manifest.value.units == *units
-}
-
-fn check_counts(header: &HeaderCore, manifest: &DatasetManifest) -> Result<(), Refused> {
-    let DatasetManifest { rows, units, max_rows_per_unit: largest, .. } = *manifest;
-    let columns = header.features().count() + header.targets().count();
-    let possible = 1 <= largest
-        && units <= rows
-        && units.checked_mul(largest).is_none_or(|most| rows <= most)
-        && u32::try_from(rows).is_ok()
-        && largest.saturating_mul(columns as u64) <= MAX_UNIT_ELEMENTS as u64;
-    if possible {
-        return Ok(());
-    }
-    let why = format!(
-        "{rows} rows of {units} units with at most {largest} each: impossible, or more than fits"
-    );
-    Err(Refused::new(Code::DatasetCounts, why))
 }
 
 /// Exactly one nonce for each broker: one more could be a broker's of another job.

@@ -21,18 +21,23 @@
 //!
 //! Of one dataset with `n` rows and `c` columns of eight bytes, the peak is its plaintext
 //! (`8 n c`, allocated once and exactly, decrypted into in place), the grouped rows
-//! (`4 n c`, allocated exactly, too) and a word for each row: 1.5 times the plaintext and
-//! a little. Arrow's arrays are views into the plaintext. The sealed body is never held:
+//! (`4 n c`, allocated exactly, too), a word for each row, and for each unit the 32 bytes
+//! that it is known by and what holds its rows: 1.5 times the plaintext and some 200 bytes a
+//! unit. Arrow's arrays are views into the plaintext. The sealed body is never held:
 //! at most one chunk of it. The plaintext is erased and freed as soon as it is grouped,
 //! so a job needs half of all its datasets, and the plaintext of those that load at once.
+//! What several tables of one population take besides is in [`join`](fn@join)'s module.
 
 mod body;
 mod groups;
+mod id;
+mod join;
 mod shape;
 mod stream;
 mod units;
 
 pub use body::{BodyError, BodyReader, Plaintext};
+pub use join::{Table, join};
 pub use shape::{Range, Shape};
 pub use units::Units;
 
@@ -58,29 +63,29 @@ pub enum RowsError {
     Counts,
 }
 
-/// The units of a dataset whose hash has been checked.
+/// The units of a dataset whose hash has been checked, as a table of their population.
 ///
 /// # Errors
 ///
 /// [`RowsError`], which does not depend on values but for [`RowsError::NullUnit`].
-pub fn units(
+pub fn table(
     plaintext: Plaintext,
     header: &HeaderCore,
     manifest: &DatasetManifest,
-) -> Result<Units, RowsError> {
+) -> Result<Table, RowsError> {
     group(plaintext.into_buffer(), header, manifest)
 }
 
-/// The units of a plaintext that is the caller's own.
+/// The same of a plaintext that is the caller's own.
 ///
 /// # Errors
 ///
-/// As for [`units`].
+/// As for [`table`].
 pub fn grouped(
     plaintext: Vec<u8>,
     header: &HeaderCore,
     manifest: &DatasetManifest,
-) -> Result<Units, RowsError> {
+) -> Result<Table, RowsError> {
     group(Buffer::from_vec(plaintext), header, manifest)
 }
 
@@ -88,7 +93,7 @@ fn group(
     buffer: Buffer,
     header: &HeaderCore,
     manifest: &DatasetManifest,
-) -> Result<Units, RowsError> {
+) -> Result<Table, RowsError> {
     let batches = stream::batches(buffer, header, stream::UnitColumn::Required)?;
     units::group(&batches, header, manifest)
 }

@@ -81,8 +81,9 @@ fn stream(batches: &[RecordBatch]) -> Vec<u8> {
 }
 
 fn read(bytes: Vec<u8>, counts: (u64, u64, u64)) -> Result<Units, RowsError> {
-    let (rows, units_, largest) = counts;
-    units(Plaintext::for_test(bytes), &header(ColumnType::Text), &manifest(rows, units_, largest))
+    let (rows, units, largest) = counts;
+    let (header, manifest) = (header(ColumnType::Text), manifest(rows, units, largest));
+    table(Plaintext::for_test(bytes), &header, &manifest).map(Table::into_units)
 }
 
 fn refused(bytes: Vec<u8>, counts: (u64, u64, u64)) -> RowsError {
@@ -238,7 +239,8 @@ fn units_are_numbers_or_rows_as_well() {
     let group = |ids, counts: (u64, u64, u64)| {
         let plaintext = Plaintext::for_test(stream(&[numbers(ids)]));
         let (rows, count, largest) = counts;
-        units(plaintext, &header(ColumnType::F64), &manifest(rows, count, largest)).map(|u| u.len())
+        let units = table(plaintext, &header(ColumnType::F64), &manifest(rows, count, largest));
+        units.map(|table| table.into_units().len())
     };
     assert_eq!(group(vec![Some(0.0), Some(-0.0), Some(1.0)], (3, 2, 2)), Ok(2));
     assert_eq!(group(vec![Some(f64::NAN)], (1, 1, 1)), Err(RowsError::NullUnit));
@@ -249,7 +251,7 @@ fn units_are_numbers_or_rows_as_well() {
     by_row.unit = Unit::Row;
     let rows = batch(&[A, A, B]).project(&[1, 2, 3]).unwrap();
     let plaintext = Plaintext::for_test(stream(&[rows]));
-    assert_eq!(units(plaintext, &by_row, &manifest(3, 3, 1)).unwrap().len(), 3);
+    assert_eq!(table(plaintext, &by_row, &manifest(3, 3, 1)).unwrap().into_units().len(), 3);
 }
 
 #[test]

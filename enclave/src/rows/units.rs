@@ -10,7 +10,7 @@ use cloister_protocol::{
 use cloister_sandbox::UnitRows;
 use zeroize::Zeroize;
 
-use super::{Range, RowsError, stream::Numbers};
+use super::{Range, RowsError, Table, id::UnitId, stream::Numbers};
 
 /// The rows of every unit of a dataset or a job. Erased when dropped.
 pub struct Units(Vec<UnitRows>);
@@ -32,6 +32,11 @@ impl Units {
     /// Takes over the units of another dataset, behind these.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
+    }
+
+    /// The rows of the unit in a slot, taken out, to be erased by whoever takes them.
+    pub(super) fn take(&mut self, slot: usize) -> Option<UnitRows> {
+        self.0.get_mut(slot).map(std::mem::take)
     }
 
     /// The units themselves, to be erased by whoever takes them.
@@ -77,14 +82,14 @@ pub(super) fn group(
     batches: &[RecordBatch],
     header: &HeaderCore,
     manifest: &DatasetManifest,
-) -> Result<Units, RowsError> {
+) -> Result<Table, RowsError> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows as u64 != manifest.rows {
         return Err(RowsError::Counts);
     }
     // 1. The slot of each row, in order of first appearance, and the size of each slot.
-    let Slots { of_rows: slots, streams } = slots(batches, header, rows)?;
-    let mut sizes = vec![0_u32; streams.len()];
+    let Slots { of_rows: slots, ids } = slots(batches, header, manifest)?;
+    let mut sizes = vec![0_u32; ids.len()];
     for slot in &slots {
         sizes[*slot as usize] += 1;
     }
@@ -94,13 +99,13 @@ pub(super) fn group(
     }
     // 2. Room for each unit, exactly, so that rows are never moved.
     let (features, targets) = (header.features().count(), header.targets().count());
-    let room = |(rows, stream): (&u32, u64)| UnitRows {
+    let room = |(rows, id): (&u32, &UnitId)| UnitRows {
         features: Vec::with_capacity(*rows as usize * features),
         targets: Vec::with_capacity(*rows as usize * targets),
         rows: 0,
-        stream,
+        stream: id.stream(),
     };
-    let mut units = Units(sizes.iter().zip(streams).map(room).collect());
+    let mut units = Units(sizes.iter().zip(&ids).map(room).collect());
     // 3. The rows, in their order.
     let mut slots = slots.into_iter();
     read_rows(batches, header, |row, columns| {
@@ -108,7 +113,7 @@ pub(super) fn group(
         columns.push(row, &mut units.0[slot as usize]);
         Ok(())
     })?;
-    Ok(units)
+    Ok(Table::new(units, ids, header))
 }
 
 /// All rows as if they were one unit.
@@ -163,18 +168,23 @@ fn read_rows(
 struct Slots {
     /// The slot of each row, in the order of the rows.
     of_rows: Vec<u32>,
-    /// The stream of random numbers of each slot.
-    streams: Vec<u64>,
+    /// The unit in each slot.
+    ids: Vec<UnitId>,
 }
 
 /// Slots are numbered as units first appear, which nobody but this module learns: what
 /// code can see of a unit's place is its stream, and that follows from its id alone.
-fn slots(batches: &[RecordBatch], header: &HeaderCore, rows: usize) -> Result<Slots, RowsError> {
-    let rows_fit = u32::try_from(rows).map_err(|_| RowsError::Counts)?;
+fn slots(
+    batches: &[RecordBatch],
+    header: &HeaderCore,
+    manifest: &DatasetManifest,
+) -> Result<Slots, RowsError> {
+    let rows = u32::try_from(manifest.rows).map_err(|_| RowsError::Counts)?;
     let Unit::Column(name) = &header.unit else {
-        let streams = (0..rows_fit).map(|row| stream(header, &row.to_be_bytes()));
-        return Ok(Slots { of_rows: (0..rows_fit).collect(), streams: streams.collect() });
+        let ids = (0..rows).map(|row| UnitId::of(header, &row.to_be_bytes()));
+        return Ok(Slots { of_rows: (0..rows).collect(), ids: ids.collect() });
     };
+    let counts = [rows, u32::try_from(manifest.units).unwrap_or(rows).min(rows)];
     let column = header.columns.iter().find(|c| c.name == *name).ok_or(RowsError::Columns)?;
     let kind = column.kind;
     let arrays = batches
@@ -183,37 +193,27 @@ fn slots(batches: &[RecordBatch], header: &HeaderCore, rows: usize) -> Result<Sl
     match kind {
         ColumnType::Text => slots_by::<StringArray, _>(
             arrays,
-            rows,
+            counts,
             |array, row| Some(array.value(row)),
-            |id| stream(header, id.as_bytes()),
+            |id| UnitId::of(header, id.as_bytes()),
         ),
         ColumnType::I64 => slots_by::<Int64Array, _>(
             arrays,
-            rows,
+            counts,
             |array, row| Some(array.value(row)),
-            |id| stream(header, &id.to_be_bytes()),
+            |id| UnitId::of(header, &id.to_be_bytes()),
         ),
         // Equal numbers are one unit: minus zero is zero, and NaN is no id.
         ColumnType::F64 => slots_by::<Float64Array, _>(
             arrays,
-            rows,
+            counts,
             |array, row| {
                 let id = array.value(row) + 0.0;
                 (!id.is_nan()).then_some(id.to_bits())
             },
-            |id| stream(header, &id.to_be_bytes()),
+            |id| UnitId::of(header, &id.to_be_bytes()),
         ),
     }
-}
-
-/// A unit's stream: the same in every version of a population's data, whatever other
-/// units there are and in whatever order.
-fn stream(header: &HeaderCore, unit: &[u8]) -> u64 {
-    let mut hasher = Hasher::new("unit-stream");
-    hasher.field(header.owner.digest().as_bytes());
-    hasher.field(header.population.as_bytes());
-    hasher.field(unit);
-    number(hasher)
 }
 
 /// The first 64 bits of a digest.
@@ -224,12 +224,14 @@ pub(super) fn number(hasher: Hasher) -> u64 {
 
 fn slots_by<'a, A: Array + 'static, K: Eq + Hash + Copy>(
     arrays: impl Iterator<Item = Result<&'a dyn Array, RowsError>>,
-    rows: usize,
+    [rows, units]: [u32; 2],
     id: impl Fn(&'a A, usize) -> Option<K>,
-    stream: impl Fn(K) -> u64,
+    known_by: impl Fn(K) -> UnitId,
 ) -> Result<Slots, RowsError> {
     let mut numbers = HashMap::new();
-    let mut slots = Slots { of_rows: Vec::with_capacity(rows), streams: Vec::new() };
+    // Never moved, so that no copy of an id is left.
+    let (of_rows, ids) = (Vec::with_capacity(rows as usize), Vec::with_capacity(units as usize));
+    let mut slots = Slots { of_rows, ids };
     for array in arrays {
         let array: &'a A = array?.as_any().downcast_ref().ok_or(RowsError::Columns)?;
         for row in 0..array.len() {
@@ -239,7 +241,10 @@ fn slots_by<'a, A: Array + 'static, K: Eq + Hash + Copy>(
             let next = u32::try_from(numbers.len()).map_err(|_| RowsError::Counts)?;
             let slot = *numbers.entry(id).or_insert(next);
             if slot == next {
-                slots.streams.push(stream(id));
+                if next == units {
+                    return Err(RowsError::Counts);
+                }
+                slots.ids.push(known_by(id));
             }
             slots.of_rows.push(slot);
         }

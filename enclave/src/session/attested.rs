@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cloister_protocol::{
     Signed, SigningKey,
     dataset::DataKey,
-    grant::{Grant, GrantError, GrantExpectation, SealedGrant},
+    grant::{Grant, GrantError, GrantExpectation, SealedGrant, one_reservation},
     hpke::HpkeKeyPair,
     transcript::TranscriptId,
 };
@@ -69,7 +69,7 @@ impl Attested {
             let why = format!("{found} grants for {expected} datasets: one for each is needed");
             return Err(Refused::new(Code::GrantCount, why));
         }
-        let mut keys = Vec::with_capacity(expected);
+        let (mut keys, mut opened) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
         for (index, grant) in grants.iter().enumerate() {
             let expectation = GrantExpectation {
                 transcript: self.id,
@@ -78,8 +78,12 @@ impl Attested {
                 charges: vetted.job.value.charges(),
                 broker: vetted.offer.datasets[index].header.broker,
             };
-            let (_, key) = grant.open(&expectation, &self.hpke).map_err(refused)?;
+            let (grant, key) = grant.open(&expectation, &self.hpke).map_err(refused)?;
             keys.push(Arc::new(key));
+            opened.push(grant);
+        }
+        for tables in vetted.job.value.populations() {
+            one_reservation(&opened[tables]).map_err(refused)?;
         }
         Ok((keys, grants.iter().map(|sealed| sealed.grant.clone()).collect()))
     }
@@ -92,6 +96,7 @@ fn refused(error: GrantError) -> Refused {
         GrantError::Dataset { .. } => Code::GrantDataset,
         GrantError::Policy => Code::GrantPolicy,
         GrantError::Cost { .. } => Code::GrantCost,
+        GrantError::Apart { .. } => Code::GrantApart,
         _ => Code::GrantKey,
     };
     Refused::new(code, error)

@@ -14,7 +14,7 @@ use crate::{
     admission::Admitted,
     refusal::{Code, Refused},
     release::{Foundation, Notary},
-    rows::{self, BodyError, BodyReader, RowsError, Units},
+    rows::{self, BodyError, BodyReader, RowsError, Table},
 };
 
 /// A session whose grants are open.
@@ -33,7 +33,7 @@ enum Place {
     /// Its key is here, its rows are not. At most one exchange holds the second pointer.
     Awaited(Arc<DataKey>),
     /// Its rows are here, its key is erased.
-    Complete(Units),
+    Complete(Table),
 }
 
 impl Granted {
@@ -92,13 +92,14 @@ impl Granted {
         if length != expected {
             return Err(body_refused(BodyError::Length { expected, found: length }));
         }
+        let alone = vetted.is_alone(index as usize);
         let reader = BodyReader::new(key, manifest.value.header, &manifest.value);
-        Ok(Loading { index, header, manifest, reader: reader.map_err(body_refused)? })
+        Ok(Loading { index, header, manifest, alone, reader: reader.map_err(body_refused)? })
     }
 
     /// Puts a complete dataset into its place; its key is erased.
     pub fn complete(&mut self, loaded: LoadedDataset) {
-        self.places[loaded.index as usize] = Place::Complete(loaded.units);
+        self.places[loaded.index as usize] = Place::Complete(loaded.table);
     }
 
     /// The next state, once no dataset is missing.
@@ -111,13 +112,14 @@ impl Granted {
             return Err(Box::new(self));
         }
         let Self { admitted, id, transcript, evidence, signing, grants, places } = self;
-        let mut units = Units::none();
-        for place in places {
-            if let Place::Complete(dataset) = place {
-                units.append(dataset);
-            }
-        }
         let vetted = admitted.vetted;
+        let mut tables = places.into_iter().filter_map(|place| match place {
+            Place::Complete(table) => Some(table),
+            Place::Awaited(_) => None,
+        });
+        let populations = vetted.job.value.populations();
+        let tables = populations.map(|places| tables.by_ref().take(places.len()).collect());
+        let tables: Vec<Vec<Table>> = tables.collect();
         let foundation = Foundation {
             transcript_id: id,
             transcript,
@@ -135,7 +137,7 @@ impl Granted {
             plan: admitted.plan,
             compiled: admitted.compiled,
             settings: admitted.settings,
-            units,
+            tables,
         })
     }
 }
@@ -145,13 +147,15 @@ pub struct Loading {
     index: u32,
     header: HeaderCore,
     manifest: Verified<DatasetManifest>,
+    /// Whether it is the only table of its population.
+    alone: bool,
     reader: BodyReader,
 }
 
 /// A dataset whose hash matched, grouped by unit. Only [`Loading::finish`] makes one.
 pub struct LoadedDataset {
     index: u32,
-    units: Units,
+    table: Table,
 }
 
 impl Loading {
@@ -172,8 +176,10 @@ impl Loading {
     /// [`Refused`]; the dataset may then be loaded again from its beginning.
     pub fn finish(self) -> Result<LoadedDataset, Refused> {
         let plaintext = self.reader.finish().map_err(body_refused)?;
-        let units = rows::units(plaintext, &self.header, &self.manifest.value);
-        Ok(LoadedDataset { index: self.index, units: units.map_err(rows_refused)? })
+        let table = rows::table(plaintext, &self.header, &self.manifest.value);
+        let table = table.map_err(rows_refused)?;
+        let table = if self.alone { table.alone() } else { table };
+        Ok(LoadedDataset { index: self.index, table })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     events::{Event, emit},
     release::{Kept, Notary},
     rounds::{self, Outlet, Output, Plan, Pools, Timetable, Workshop},
-    rows::Units,
+    rows::{Table, Units, join},
 };
 
 /// A session with all its data.
@@ -28,7 +28,8 @@ pub struct Loaded {
     pub(super) plan: Plan,
     pub(super) compiled: Compiled,
     pub(super) settings: Settings,
-    pub(super) units: Units,
+    /// The tables of each population.
+    pub(super) tables: Vec<Vec<Table>>,
 }
 
 /// What has been released so far.
@@ -73,7 +74,8 @@ impl Loaded {
     /// Runs all rounds on this thread, each release at its time, until the last one or
     /// until `stop` hears something or its sender is gone.
     ///
-    /// The times count from when the workers are ready, which is before any row is used.
+    /// The times count from when the workers are ready, which is before any row is used:
+    /// tables are joined after it.
     #[expect(clippy::must_use_candidate, reason = "followers learn of the ending as well")]
     pub fn run(
         self,
@@ -81,11 +83,16 @@ impl Loaded {
         progress: &watch::Sender<Progress>,
         stop: &mpsc::Receiver<()>,
     ) -> Released {
-        let Self { notary, schedule, plan, compiled, settings, units } = self;
+        let Self { notary, schedule, plan, compiled, settings, tables } = self;
         let transcript = notary.transcript();
         let mut pools = Pools::new(workshop, &compiled, &settings);
         pools.warm(plan.public().is_some());
         let timetable = Timetable::new(Instant::now(), schedule);
+        // From here on nobody sees how long anything takes, and joining depends on rows.
+        let mut units = Units::none();
+        for tables in tables {
+            units.append(join(tables));
+        }
         let mut desk = Desk { notary, timetable, progress, stop, ending: Ending::Complete };
         match noise_generator() {
             Some(mut rng) => {

@@ -89,7 +89,17 @@ pub fn columns() -> Vec<Column> {
 
 /// Seals a plaintext, which need not be one.
 pub fn seal(plaintext: &[u8], rows: u64, units: u64, largest: u64) -> Owned {
-    let (owner, broker, key) = (key(), key(), [7; 32]);
+    seal_table(plaintext, columns(), [rows, units, largest], (key(), key()))
+}
+
+/// The same with these columns, for an owner and its broker.
+pub fn seal_table(
+    plaintext: &[u8],
+    columns: Vec<Column>,
+    [rows, units, largest]: [u64; 3],
+    (owner, broker): (SigningKey, SigningKey),
+) -> Owned {
+    let key = [7; 32];
     let header = HeaderCore {
         version: 1,
         dataset: ByteArray::new([1; 16]),
@@ -98,7 +108,7 @@ pub fn seal(plaintext: &[u8], rows: u64, units: u64, largest: u64) -> Owned {
         broker: broker.id(),
         population: "patients".into(),
         unit: Unit::Column("id".into()),
-        columns: columns(),
+        columns,
     };
     let body = seal_body(plaintext, &key, &header.digest());
     let manifest = DatasetManifest {

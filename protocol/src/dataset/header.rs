@@ -181,7 +181,8 @@ impl HeaderCore {
     }
 
     /// Whether `other`'s rows mean the same: features and targets with equal names,
-    /// roles and bounds, in the same order. Datasets of one job have to agree.
+    /// roles and bounds, in the same order. Populations of one job have to agree, each as its
+    /// tables are together: see [`Joined`](super::Joined).
     #[must_use]
     pub fn same_schema(&self, other: &Self) -> bool {
         self.features().eq(other.features()) && self.targets().eq(other.targets())

@@ -12,6 +12,7 @@
 mod chunks;
 mod file;
 mod header;
+mod join;
 mod manifest;
 
 pub use chunks::{
@@ -20,4 +21,5 @@ pub use chunks::{
 pub use file::{FILE_MAGIC, FileError, FileLayout, write_prefix, write_suffix};
 pub(crate) use header::check_name;
 pub use header::{Column, ColumnType, HeaderCore, HeaderError, Population, Role, Unit};
+pub use join::{JoinError, Joined};
 pub use manifest::{BodyHash, DatasetManifest};

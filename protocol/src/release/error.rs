@@ -5,7 +5,11 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::{
-    cbor::CborError, dataset::HeaderError, grant::GrantError, job::JobError, signed::SignedError,
+    cbor::CborError,
+    dataset::{HeaderError, JoinError},
+    grant::GrantError,
+    job::JobError,
+    signed::SignedError,
     transcript::TranscriptError,
 };
 
@@ -31,6 +35,9 @@ pub enum ReceiptError {
     /// A header breaks a rule.
     #[error("a dataset header breaks a rule: {0}")]
     Header(#[from] HeaderError),
+    /// The tables of a population cannot be joined.
+    #[error("tables of one population cannot be joined: {0}")]
+    Join(#[from] JoinError),
     /// Two parts do not belong together.
     #[error("{part}: expected {expected}, found {found}: do not rely on this release")]
     Mismatch {
@@ -155,11 +162,13 @@ impl ReceiptError {
         Self::Signed(_) => "signature";
         Self::Job(_) => "job-rule";
         Self::Header(_) => "header-rule";
+        Self::Join(_) => "join-rule";
         Self::Grant(GrantError::Signed(_)) => "grant-signature";
         Self::Grant(GrantError::Transcript { .. }) => "grant-transcript";
         Self::Grant(GrantError::Dataset { .. }) => "grant-dataset";
         Self::Grant(GrantError::Policy) => "grant-policy";
         Self::Grant(GrantError::Cost { .. }) => "grant-cost";
+        Self::Grant(GrantError::Apart { .. }) => "grant-apart";
         Self::Grant(GrantError::Key(_) | GrantError::Hpke(_) | GrantError::OtherGrant) => "grant-key";
     }
 }

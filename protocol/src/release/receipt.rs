@@ -12,8 +12,8 @@ use super::{
 use crate::{
     cbor::{self, CborError},
     code::CodeManifest,
-    dataset::{DatasetManifest, HeaderCore},
-    grant::{Grant, GrantExpectation},
+    dataset::{DatasetManifest, HeaderCore, Joined},
+    grant::{self, Grant, GrantExpectation},
     job::{Job, JobDataset},
     limits,
     signed::{Signed, Verified},
@@ -153,11 +153,18 @@ impl Receipt {
         }
         let brokers: BTreeSet<_> = datasets.iter().map(|(header, _)| header.broker).collect();
         same(Part::Nonces, brokers, transcript.nonces.keys().copied().collect())?;
-        // 4. The gate did what the job says.
+        // 4. The tables of each population are one, granted by one reservation.
+        let mut features = None;
+        for places in job.value.populations() {
+            let tables = datasets[places.clone()].iter().map(|(header, m)| (header, &m.value));
+            let joined = Joined::of(tables)?;
+            features.get_or_insert(joined.header.features().count() as u64);
+            grant::one_reservation(&grants[places])?;
+        }
+        // 5. The gate did what the job says.
         check_stage(&release.value, &job.value)?;
-        // 5. The tensors are those of such a release, and the file is the one released.
-        let features = datasets.first().map_or(0, |(header, _)| header.features().count() as u64);
-        check_outputs(&release.value, &job.value, features)?;
+        // 6. The tensors are those of such a release, and the file is the one released.
+        check_outputs(&release.value, &job.value, features.unwrap_or(0))?;
         same(Part::File, release.value.tensors, tensors_digest(tensors))?;
         Ok(CheckedReceipt { release, transcript, transcript_id, job, code, datasets, grants })
     }

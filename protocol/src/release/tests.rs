@@ -32,6 +32,8 @@ struct Case {
     stage: Option<Stage>,
     no_centring: bool,
     public_set: bool,
+    /// The datasets are two tables of one population.
+    joined: bool,
     header: Change<HeaderCore>,
     manifest: Change<DatasetManifest>,
     job: Change<Job>,
@@ -69,7 +71,7 @@ const MUTATIONS: &[Mutation] = &[
     ("code that the job does not name", "job-code", "", |c| c.job = Some(|j| j.code = other())),
 
     ("a dataset more in the job", "job-datasets", "expected 2, found 3", |c| c.job = Some(|j| {
-        let mut more = j.datasets[0].clone();
+        let mut more = JobDataset { manifest: other(), ..j.datasets[0].clone() };
         more.population = "others".into();
         j.datasets.push(more);
     })),
@@ -128,7 +130,21 @@ const MUTATIONS: &[Mutation] = &[
     ("a score of several numbers", "release-outputs", "", |c| { c.public_set = true; c.release = Some(|r| of(r, "accuracy").shape = vec![2]); }),
     ("a centre of more than the features", "release-outputs", "", |c| { c.stage = Some(Stage::Centring); c.release = Some(|r| of(r, "centre").shape = vec![FEATURES + 1]); }),
     ("another file", "release-file", "", |c| c.file = Some(|f| f[0] ^= 1)),
+
+    ("a table whose columns are in the other", "join-rule", "two columns are called \"a\"", |c| { c.joined = true; c.header = Some(|h| { h.columns.pop(); }); }),
+    ("a table by row", "join-rule", "has rows for units", |c| { c.joined = true; c.header = Some(|h| { table(h); h.unit = Unit::Row; h.columns.remove(0); }); }),
+    ("tables granted by two reservations", "grant-apart", "two entries", |c| { c.joined = true; c.grant = Some(|g| g.ledger_head = Digest::of("next", &[])); }),
+    ("a joined population that counts twice", "release-divisor", "expected 50, found 100", |c| { c.joined = true; c.release = Some(|r| r.divisor = 100); }),
+    ("a centre of the base table's features alone", "release-outputs", "", |c| { c.joined = true; c.stage = Some(Stage::Centring); c.release = Some(|r| of(r, "centre").shape = vec![FEATURES]); }),
 ];
+
+/// Makes the second of two headers a table that can be joined to the first.
+fn table(header: &mut HeaderCore) {
+    header.columns.retain(|column| column.role != Role::Label);
+    for column in &mut header.columns[1..] {
+        column.name.push('2');
+    }
+}
 
 #[test]
 fn the_cases_that_are_mutated_are_accepted() {
@@ -138,8 +154,11 @@ fn the_cases_that_are_mutated_are_accepted() {
                 if no_centring && stage == Stage::Centring {
                     continue;
                 }
-                let case = Case { stage: Some(stage), no_centring, public_set, ..Case::default() };
-                case.check().unwrap();
+                for joined in [false, true] {
+                    let stage = Some(stage);
+                    let case = Case { stage, no_centring, public_set, joined, ..Case::default() };
+                    case.check().unwrap();
+                }
             }
         }
     }
@@ -232,13 +251,21 @@ impl Case {
     fn receipt(&self) -> Receipt {
         let (stranger, enclave) = (key(), key());
         let owners = [(key(), key()), (key(), key())];
+        let of_place = |place: usize| &owners[if self.joined { 0 } else { place }];
+        let owners = [of_place(0), of_place(1)];
         let datasets: Vec<_> = owners
             .iter()
             .enumerate()
             .map(|(index, (owner, broker))| {
                 let second = index == 1;
                 let mut header = header(owner, broker);
-                change(&mut header, self.header.filter(|_| second));
+                if self.joined {
+                    header.unit = Unit::Column("id".into());
+                    let unit = Column { kind: ColumnType::Text, ..column("id", Role::Unit) };
+                    header.columns.insert(0, unit);
+                }
+                let joined: Change<HeaderCore> = self.joined.then_some(table);
+                change(&mut header, self.header.or(joined).filter(|_| second));
                 let mut manifest = manifest(&header);
                 change(&mut manifest, self.manifest.filter(|_| second));
                 let owner = if second { self.signer("manifest", owner, &stranger) } else { owner };
@@ -250,7 +277,7 @@ impl Case {
         let mut job = self.job_of(id_of(&code), &datasets);
         change(&mut job, self.job);
         let signed_job = Signed::sign(&job, &key()).unwrap();
-        let nonce = |(_, broker): &(_, SigningKey)| (broker.id(), Nonce(ByteArray::new([7; 32])));
+        let nonce = |(_, broker): &&(_, SigningKey)| (broker.id(), Nonce(ByteArray::new([7; 32])));
         let mut transcript = Transcript {
             version: 1,
             role: JobRole::Both,
@@ -264,7 +291,7 @@ impl Case {
             policies: vec![Digest::of("policy", &[]); 2],
         };
         change(&mut transcript, self.transcript);
-        let grant = |(index, (_, broker)): (usize, &(SigningKey, SigningKey))| {
+        let grant = |(index, (_, broker)): (usize, &&(SigningKey, SigningKey))| {
             let mut grant = Grant {
                 grant: ByteArray::new([3; 16]),
                 transcript: transcript.id(),
@@ -337,6 +364,10 @@ impl Case {
         }
     }
 
+    fn features(&self) -> u64 {
+        if self.joined { 2 * FEATURES } else { FEATURES }
+    }
+
     fn release_of(&self, job: &Job, transcript: &Transcript, id: Id<Job>) -> Release {
         let stage = self.stage.unwrap_or(Stage::Round(2));
         let number = match stage {
@@ -351,24 +382,27 @@ impl Case {
             of: 4 - u32::from(self.no_centring),
             stage,
             gate: Gate { mode: GateMode::Unit, clip, steps: 1024, sigma: 20_000 },
-            divisor: 100,
+            divisor: job.units(),
             cost: 3,
-            outputs: expected_outputs(job, stage, FEATURES, MODEL),
+            outputs: expected_outputs(job, stage, self.features(), MODEL),
             tensors: tensors_digest(FILE),
             previous: (number > 0).then(other),
         }
     }
 }
 
-fn header(owner: &SigningKey, broker: &SigningKey) -> HeaderCore {
-    let column = |name: &str, role| Column {
+fn column(name: &str, role: Role) -> Column {
+    Column {
         name: name.into(),
         role,
         kind: ColumnType::F64,
         lower: Some(0.0),
         upper: Some(1.0),
         typical: None,
-    };
+    }
+}
+
+fn header(owner: &SigningKey, broker: &SigningKey) -> HeaderCore {
     HeaderCore {
         version: 1,
         dataset: ByteArray::new([1; 16]),

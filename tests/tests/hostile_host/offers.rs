@@ -18,12 +18,20 @@ pub async fn cases(scene: &mut Scene) -> Result<()> {
     let lie = "a job with less noise than its cost says";
     scene.refused(lie, &Enclave, "cost-mismatch", offered).await?;
 
-    let mut twice = scene.datasets.clone();
-    twice.push(scene.few[0].clone());
-    let twice = scene.material_on(&twice)?;
-    let offered = scene.attest(twice, |_| ()).await;
-    let lie = "two datasets of one population";
+    let mut tables = scene.datasets.clone();
+    tables.push(scene.few[0].clone());
+    let offered = scene.attest(scene.material_on(&tables)?, |_| ()).await;
+    let lie = "two tables of one population, apart";
     scene.refused(lie, &Enclave, "job-invalid", offered).await?;
+
+    tables.swap(1, 2);
+    let offered = scene.attest(scene.material_on(&tables)?, |_| ()).await;
+    let lie = "two tables of one population that cannot be joined";
+    scene.refused(lie, &Enclave, "dataset-join", offered).await?;
+
+    tables[1] = tables[0].clone();
+    let offered = scene.attest(scene.material_on(&tables)?, |_| ()).await;
+    scene.refused("a dataset twice in a job", &Enclave, "job-invalid", offered).await?;
 
     let material = scene.material()?;
     let leave_out = |offer: &mut cloister_protocol::frames::Offer| {

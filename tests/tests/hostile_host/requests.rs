@@ -240,11 +240,16 @@ pub async fn enclaves_that_are_not_approved(scene: &mut Scene) -> Result<()> {
 /// What if an enclave that the policy approves let everything pass? The brokers check
 /// for themselves. The test signs the evidence with the simulated vendor's key.
 pub async fn a_broken_enclave(scene: &mut Scene) -> Result<()> {
-    let mut twice = scene.datasets.clone();
-    twice.push(scene.few[ALPHA].clone());
-    let twice = scene.material_on(&twice)?;
-    let lie = "two datasets of one population, if the enclave let it pass";
-    forged(scene, twice, lie, "population-twice").await?;
+    let mut tables = scene.datasets.clone();
+    tables.push(scene.few[ALPHA].clone());
+    let apart = scene.material_on(&tables)?;
+    let lie = "two tables of one population, apart, if the enclave let it pass";
+    forged(scene, apart, lie, "population-apart").await?;
+
+    tables.swap(1, 2);
+    let joined = scene.material_on(&tables)?;
+    let lie = "two tables that cannot be joined, if the enclave let it pass";
+    forged(scene, joined, lie, "dataset-join").await?;
 
     let cheaper = scene.material_of(|job| job.gate.sigma /= 16)?;
     let lie = "less noise than the cost says, if the enclave let it pass";

@@ -5,7 +5,7 @@ use cloister_broker::{
     policy::{Amount, odds},
 };
 use cloister_privacy::{Accounting, Zcdp};
-use cloister_protocol::Digest;
+use cloister_protocol::{Digest, Id, dataset::DatasetManifest};
 use serde_json::{Value, json};
 
 use super::{
@@ -134,16 +134,25 @@ fn reservation(
         let manifest = &code.manifest.value;
         format!("{}@{}", manifest.name, manifest.version)
     });
-    let dataset = record.datasets.iter().find(|dataset| dataset.manifest.id == one.dataset);
-    let dataset = dataset.map(|dataset| dataset.header.name.clone());
+    let name = |table: &Id<DatasetManifest>| {
+        let dataset = record.datasets.iter().find(|dataset| dataset.manifest.id == *table);
+        dataset.map(|dataset| dataset.header.name.clone())
+    };
+    let dataset = name(&one.dataset);
     let named = |name: &Option<String>, id: &Digest| match name {
         Some(name) => format!("{} ({id:?})", quoted(name)),
         None => format!("{id:?}"),
     };
+    let table = |table| format!(" joined with {}", named(&name(table), table.digest()));
+    let joined: String = one.joined.iter().map(table).collect();
+    let tables = one
+        .joined
+        .iter()
+        .map(|table| json!({ "dataset": table.to_string(), "dataset_name": name(table) }));
     Ok(Fact {
         what: "job",
         says: format!(
-            "{}: job {:?}, purpose {}, of {}, code {}, dataset {}, cost {}",
+            "{}: job {:?}, purpose {}, of {}, code {}, dataset {}{joined}, cost {}",
             ui::time(entry.time),
             one.job.digest(),
             quoted(&one.purpose),
@@ -162,6 +171,7 @@ fn reservation(
             "code_name": code,
             "dataset": one.dataset.to_string(),
             "dataset_name": dataset,
+            "joined": tables.collect::<Vec<_>>(),
             "policy": one.policy.to_hex(),
             "cost": machine(cost, epsilon, delta),
         }),

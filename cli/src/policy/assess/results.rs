@@ -150,7 +150,7 @@ fn granted_here(
     let reserved = account.reservations(policy).any(|(_, _, one)| {
         one.transcript == checked.transcript_id
             && one.job == checked.job.id
-            && one.dataset == manifest.id
+            && one.datasets().any(|dataset| *dataset == manifest.id)
             && one.cost == grant.value.cost
     });
     let head = grant.value.ledger_head;
