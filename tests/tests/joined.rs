@@ -77,15 +77,13 @@ fn two_tables_of_one_hospital_train_beside_a_wide_one_and_are_charged_once() -> 
     let error = format!("{:#}", guessed.err().context("a base table was guessed")?);
     let says = "datasets = [\"north/clinic\", \"north/laboratory\"]";
     ensure!(error.contains(says), "{error}");
-    fs::write(&file, job("[\"north/clinic\", \"north/laboratory\"]"))?;
     ensure!(json(&world, &["budget", "show", "--home", "north"])?["spent"]["pico_rho"] == 0);
 
     // 2. The job, which names north's tables apart.
     fs::write(&file, job("[\"north/clinic\", \"south\", \"north/laboratory\"]"))?;
     let results = root.join("results");
     let printed = output(&mut world.run(&file, &results)?)?;
-    let base = world.cloister(&["show", "clinic.sealed"])?;
-    ensure!(printed.contains("units of clinic, joined with laboratory"), "{printed}\n{base}");
+    ensure!(printed.contains("units of clinic, joined with laboratory"), "{printed}");
 
     // 3. Anybody sees which tables were joined, and that each has a grant of the one entry.
     let verified = world.verify(&results)?;

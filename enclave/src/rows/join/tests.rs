@@ -19,14 +19,14 @@ use crate::rows::grouped;
 
 /// Rows of one table: a unit's number, and a value for each column.
 #[derive(Clone, Debug)]
-struct Rows {
+struct Plain {
     /// Feature columns, and whether there is a label.
     features: usize,
     label: bool,
     rows: Vec<(u32, Vec<Option<f64>>)>,
 }
 
-impl Rows {
+impl Plain {
     fn columns(&self) -> usize {
         self.features + usize::from(self.label)
     }
@@ -110,8 +110,8 @@ fn seen(unit: &UnitRows) -> Seen {
 
 /// The join as one would write it down, row by row.
 #[expect(clippy::cast_possible_truncation, reason = "code computes in singles")]
-fn naive(tables: &[Rows]) -> Vec<Seen> {
-    let by_unit: Vec<_> = tables.iter().map(Rows::by_unit).collect();
+fn naive(tables: &[Plain]) -> Vec<Seen> {
+    let by_unit: Vec<_> = tables.iter().map(Plain::by_unit).collect();
     let mut order = Vec::new();
     for (unit, _) in &tables[0].rows {
         if !order.contains(unit) {
@@ -142,7 +142,7 @@ fn naive(tables: &[Rows]) -> Vec<Seen> {
 }
 
 /// Tables of which one may have several rows of a unit; who is in which is chance.
-fn tables(seed: u64) -> Vec<Rows> {
+fn tables(seed: u64) -> Vec<Plain> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let mut below = move |n: u32| rng.next_u32() % n;
     let count = below(3) + 1;
@@ -166,13 +166,13 @@ fn tables(seed: u64) -> Vec<Rows> {
         for place in (1..rows.len()).rev() {
             rows.swap(place, below(u32::try_from(place).unwrap() + 1) as usize);
         }
-        Rows { features, label, rows }
+        Plain { features, label, rows }
     };
     (0..count).map(table).collect()
 }
 
-fn joined(tables: &[Rows]) -> Units {
-    join(tables.iter().map(Rows::table).collect())
+fn joined(tables: &[Plain]) -> Units {
+    join(tables.iter().map(Plain::table).collect())
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn joined_rows_are_those_of_a_naive_join() {
 /// Neighbouring inputs: one unit's rows in all tables, replaced by nothing.
 #[test]
 fn a_units_rows_in_all_tables_change_that_unit_alone() {
-    let by_stream = |tables: &[Rows]| -> BTreeMap<u64, Seen> {
+    let by_stream = |tables: &[Plain]| -> BTreeMap<u64, Seen> {
         joined(tables).as_slice().iter().map(|unit| (unit.stream, seen(unit))).collect()
     };
     let mut compared = 0;
@@ -215,9 +215,9 @@ fn a_units_rows_in_all_tables_change_that_unit_alone() {
 /// A unit that only another table has is left out, and one that only the base has keeps a row.
 #[test]
 fn units_are_those_of_the_base_table() {
-    let base = Rows { features: 1, label: true, rows: vec![(1, vec![Some(9.0), Some(1.0)])] };
-    let other = |unit| Rows { features: 1, label: false, rows: vec![(unit, vec![Some(0.0)])] };
-    let rows = |tables: &[Rows]| {
+    let base = Plain { features: 1, label: true, rows: vec![(1, vec![Some(9.0), Some(1.0)])] };
+    let other = |unit| Plain { features: 1, label: false, rows: vec![(unit, vec![Some(0.0)])] };
+    let rows = |tables: &[Plain]| {
         let units = joined(tables);
         let [one] = units.as_slice() else { panic!("{} units", units.len()) };
         (one.features.clone(), one.targets.clone(), one.rows)
