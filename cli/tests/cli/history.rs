@@ -62,9 +62,11 @@ impl Scene {
             orchestrator: job.signer.id(),
             code: job.value.code,
             dataset: manifest.id,
+            joined: Vec::new(),
             population: header.population.clone(),
             policy: grant.policy,
             cost: grant.cost,
+            order: grant.order,
         }
     }
 
@@ -370,6 +372,9 @@ fn what_no_broker_writes_is_denied() {
         &with(&[reserved(3, THEN + 9, first), reserved(4, THEN + 9, again)]),
         "job-repeated",
     );
+    let order = Some(cloister_privacy::Order::new(20).unwrap());
+    let otherwise = Reservation { order, ..scene.another(7) };
+    scene.denied(&with(&[reserved(3, THEN + 9, otherwise)]), "budget-account");
     scene.denied(&with(&[reserved(3, THEN - 60, scene.another(7))]), "clock-back");
     // A clock that is corrected by a minute is right again.
     scene.write("log", &with(&[reserved(3, THEN - 59, scene.another(7))]));

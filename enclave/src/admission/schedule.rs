@@ -50,7 +50,7 @@ pub struct Extent {
 /// The least interval in which any round of this job is sure to be over.
 #[must_use]
 pub fn least_interval(data: Extent, plan: &Plan, settings: &Settings, workers: usize) -> Duration {
-    let Extent { rows, units, contributions } = data;
+    let Extent { rows, units, contributions, .. } = data;
     let dimension = plan.dimension() as u64;
     let workers = u32::try_from(workers).unwrap_or(u32::MAX);
     WORKERS_BEGIN

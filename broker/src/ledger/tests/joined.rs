@@ -38,7 +38,7 @@ fn tables_of_one_population_are_reserved_once() {
             transcript: appraised.transcript,
             dataset: *dataset,
             policy: appraised.policy,
-            cost: COST,
+            charges: charges(COST),
             broker: bench.broker.id(),
         };
         let (grant, _) = sealed.open(&expected, &bench.enclave).unwrap();
@@ -72,7 +72,7 @@ fn a_key_for_each_table_or_no_grant() {
     assert_eq!(ledger.spent("patients").unwrap(), 0);
 }
 
-/// A reservation as ledgers had it before tables could be joined.
+/// A reservation as ledgers had it before tables could be joined, or accounts kept at one order.
 #[derive(serde::Serialize)]
 struct Before {
     grant: ByteArray<16>,
@@ -92,7 +92,7 @@ struct Before {
 fn a_reservation_of_one_table_is_encoded_as_ever() {
     let (_, ledger) = Bench::with_grants(1);
     let one = reservations(&ledger).remove(0);
-    assert!(one.joined.is_empty());
+    assert!(one.joined.is_empty() && one.order.is_none());
     let now = cbor::encode(&one);
     let Reservation {
         grant,
@@ -106,6 +106,7 @@ fn a_reservation_of_one_table_is_encoded_as_ever() {
         population,
         policy,
         cost,
+        order: _,
     } = one.clone();
     let before = Before {
         grant,

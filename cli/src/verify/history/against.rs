@@ -54,11 +54,10 @@ impl Against {
                     continue;
                 };
                 match look(claim, job, log) {
-                    Ok(seq) => {
+                    Ok((seq, cost)) => {
                         let seen = seen.entry((claim.owner, seq)).or_default();
                         seen.receipts += receipts;
-                        let cost = job.cost.as_ref().ok().filter(|_| job.accepted);
-                        seen.cost = seen.cost.or(cost.copied());
+                        seen.cost = seen.cost.or(job.accepted.then_some(cost));
                     }
                     Err(gap) => gaps.push(gap),
                 }
@@ -122,8 +121,9 @@ fn diverging(jobs: &[Job], gaps: &mut Vec<Gap>) {
     }
 }
 
-/// Finds the reservation of a grant, and holds it against the job; or says what is wrong.
-fn look(claim: &Claim, job: &Job, log: &Log) -> Result<u64, Gap> {
+/// Finds the reservation of a grant, and holds it against the job; returns its number and what
+/// the job costs, or says what is wrong.
+fn look(claim: &Claim, job: &Job, log: &Log) -> Result<(u64, u64), Gap> {
     let Some(entry) = log.at(&claim.head) else { return Err(missing(claim, job, log)) };
     let place = log.place(entry.seq);
     let Event::Reserved(one) = &entry.event else {
@@ -140,8 +140,8 @@ fn look(claim: &Claim, job: &Job, log: &Log) -> Result<u64, Gap> {
         );
         return Err(Gap::new(Code::EntryDiffers, place, what));
     }
-    match &job.cost {
-        Ok(cost) if *cost == one.cost => Ok(entry.seq),
+    match job.cost(one) {
+        Ok(cost) if cost == one.cost => Ok((entry.seq, cost)),
         Ok(cost) => {
             let what = format!(
                 "{} pico-rho were reserved for job {}, which costs {cost} by its gates",

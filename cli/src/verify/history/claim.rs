@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, path::Path};
 
 use cloister_attestation::Claims;
 use cloister_broker::ledger::Reservation;
+use cloister_privacy::{Accounting, JobCost, Order, Zcdp};
 use cloister_protocol::{
     Digest, Id, KeyId, dataset::DatasetManifest, dataset::Population, grant::Grant, job,
     transcript::TranscriptId,
 };
 
-use super::super::{Outcome, cost};
+use super::super::Outcome;
 
 /// A job of which there are receipts: those of one transcript.
 pub(super) struct Job<'a> {
@@ -18,8 +19,8 @@ pub(super) struct Job<'a> {
     pub(super) id: Id<job::Job>,
     /// Whether its receipts were accepted.
     pub(super) accepted: bool,
-    /// What it costs, computed from what its gates do; or why that is not known.
-    pub(super) cost: Result<u64, String>,
+    /// What it releases, from what its gates do.
+    charges: JobCost,
     /// When its evidence says it was made, in seconds since 1970. What was granted for it was
     /// granted after that.
     pub(super) made: Option<u64>,
@@ -31,7 +32,8 @@ pub(super) struct Job<'a> {
     pub(super) claims: Vec<Claim<'a>>,
 }
 
-/// A grant, as a receipt carries it.
+/// The grant of a population, as a receipt carries it: of several tables, that of the base. The
+/// others name the same reservation, or the receipt is refused.
 pub(super) struct Claim<'a> {
     /// The receipt.
     pub(super) path: &'a Path,
@@ -56,25 +58,32 @@ pub(super) struct Reserved<'a> {
     pub(super) orchestrator: KeyId,
     pub(super) code: Id<cloister_protocol::code::CodeManifest>,
     pub(super) dataset: Id<DatasetManifest>,
+    pub(super) joined: Vec<Id<DatasetManifest>>,
     pub(super) population: &'a Population,
     pub(super) policy: Digest,
+    pub(super) order: Option<Order>,
 }
 
 impl<'a> Job<'a> {
     pub(super) fn of(outcome: &'a Outcome) -> Self {
         let first = &outcome.releases[0].checked;
-        let cost = cost::total(&first.job.value).map(cloister_privacy::Zcdp::as_pico);
         // Reports have no time of their own.
         let dated = matches!(outcome.verdict.claims(), Some(Claims::Nitro(_)));
         Self {
             id: first.job.id,
             accepted: outcome.accepted(),
-            cost: cost.map_err(|error| error.to_string()),
+            charges: first.job.value.charges(),
             made: dated.then_some(outcome.evidence_ms / 1000),
             releases: outcome.releases.iter().map(|r| r.checked.release.value.number).collect(),
             of: first.release.value.of,
             claims: outcome.releases.iter().flat_map(|one| Claim::of(&one.path, one)).collect(),
         }
+    }
+
+    /// What it costs in the account of a reservation, computed again; or why that is not known.
+    pub(super) fn cost(&self, one: &Reservation) -> Result<u64, String> {
+        let cost = self.charges.charge(Accounting::of(one.order));
+        cost.map(Zcdp::as_pico).map_err(|error| error.to_string())
     }
 
     /// The numbers of the releases that were not given, as people count them.
@@ -89,23 +98,31 @@ impl<'a> Claim<'a> {
         released: &'a super::super::Released,
     ) -> impl Iterator<Item = Self> + use<'a> {
         let checked = &released.checked;
-        checked.datasets.iter().zip(&checked.grants).map(move |((header, manifest), grant)| Self {
-            path,
-            owner: header.owner,
-            id: grant.id,
-            dataset: manifest.id,
-            head: grant.value.ledger_head,
-            reserved: Reserved {
-                grant: *grant.value.grant,
-                transcript: checked.transcript_id,
-                job: checked.job.id,
-                purpose: &checked.job.value.purpose,
-                orchestrator: checked.job.signer.id(),
-                code: checked.code.id,
+        let dataset = |place: usize| checked.datasets[place].1.id;
+        checked.job.value.populations().map(move |tables| {
+            let base = tables.start;
+            let ((header, manifest), grant) = (&checked.datasets[base], &checked.grants[base]);
+            let joined = tables.skip(1).map(dataset).collect();
+            Self {
+                path,
+                owner: header.owner,
+                id: grant.id,
                 dataset: manifest.id,
-                population: &header.population,
-                policy: grant.value.policy,
-            },
+                head: grant.value.ledger_head,
+                reserved: Reserved {
+                    grant: *grant.value.grant,
+                    transcript: checked.transcript_id,
+                    job: checked.job.id,
+                    purpose: &checked.job.value.purpose,
+                    orchestrator: checked.job.signer.id(),
+                    code: checked.code.id,
+                    dataset: manifest.id,
+                    joined,
+                    population: &header.population,
+                    policy: grant.value.policy,
+                    order: grant.value.order,
+                },
+            }
         })
     }
 }
@@ -126,9 +143,11 @@ impl Reserved<'_> {
             orchestrator,
             code,
             dataset,
+            joined,
             population,
             policy,
             cost: _,
+            order,
         } = one;
         [
             ("grant", self.grant == **grant),
@@ -138,8 +157,10 @@ impl Reserved<'_> {
             ("orchestrator", self.orchestrator == *orchestrator),
             ("code", self.code == *code),
             ("dataset", self.dataset == *dataset),
+            ("joined", self.joined == *joined),
             ("population", self.population == population),
             ("policy", self.policy == *policy),
+            ("order", self.order == *order),
         ]
         .into_iter()
         .filter_map(|(name, same)| (!same).then_some(name))

@@ -28,6 +28,8 @@ pub(super) enum Code {
     PolicyNotInForce,
     /// One job was paid for twice.
     JobRepeated,
+    /// A population's account that counts otherwise than before.
+    BudgetAccount,
     /// A reservation from before the entry that it follows.
     ClockBack,
     /// A grant that the log does not know.
@@ -62,6 +64,7 @@ impl Code {
             Self::PolicyOrder => "policy-order",
             Self::PolicyNotInForce => "policy-not-in-force",
             Self::JobRepeated => "job-repeated",
+            Self::BudgetAccount => "budget-account",
             Self::ClockBack => "clock-back",
             Self::GrantMissing => "grant-missing",
             Self::LogOlder => "log-older",
