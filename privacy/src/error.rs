@@ -54,6 +54,17 @@ pub enum Error {
         max: f64,
     },
 
+    /// The loss that counts as 1 is not a number in the accepted range.
+    #[error("the largest loss of metrics is {found}, expected a number from {min:e} to {max:e}")]
+    LossOutOfRange {
+        /// What was given.
+        found: f64,
+        /// The smallest.
+        min: f64,
+        /// The largest.
+        max: f64,
+    },
+
     /// The update has no coordinates.
     #[error("the update's dimension is 0, expected at least 1 coordinate")]
     ZeroDimension,
@@ -200,6 +211,7 @@ impl Error {
             Self::DeltaOutOfRange { .. } => "privacy.delta-out-of-range",
             Self::EpsilonOutOfRange { .. } => "privacy.epsilon-out-of-range",
             Self::ClipOutOfRange { .. } => "privacy.clip-out-of-range",
+            Self::LossOutOfRange { .. } => "privacy.loss-out-of-range",
             Self::ZeroDimension => "privacy.zero-dimension",
             Self::GridTooCoarse { .. } => "privacy.grid-too-coarse",
             Self::GridTooFine { .. } => "privacy.grid-too-fine",

@@ -25,6 +25,7 @@ pub mod package;
 mod pool;
 mod protocol;
 mod random;
+mod score;
 mod shared;
 mod tensors;
 #[cfg(feature = "examine")]
@@ -39,6 +40,7 @@ pub use limits::{
 };
 pub use offer::{Compiled, Description, OfferError, Parameter, ParameterKind, compile, inspect};
 pub use pool::{Pool, PoolError, Settings};
+pub use score::Score;
 #[cfg(feature = "examine")]
 pub use trial::Trial;
 pub use units::UnitRows;

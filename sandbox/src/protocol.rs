@@ -8,7 +8,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use cloister_privacy::Gate;
+use cloister_privacy::{Gate, Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::instance::Model;
@@ -38,10 +38,21 @@ pub(crate) enum Kind {
     Score,
     /// Unit: asks for everything about its update. Only where the rows are the caller's own.
     Examine,
+    /// Largest loss, steps ([`push_metrics`]), after a model with a gate: spans of units are
+    /// then asked for their metrics, not for their updates.
+    Metrics,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Setup, Kind::Init, Kind::Model, Kind::Units, Kind::Some, Kind::Score, Kind::Examine];
+const KINDS: [Kind; 8] = [
+    Kind::Setup,
+    Kind::Init,
+    Kind::Model,
+    Kind::Units,
+    Kind::Some,
+    Kind::Score,
+    Kind::Examine,
+    Kind::Metrics,
+];
 
 /// Everything a worker needs to know once.
 #[derive(Serialize, Deserialize)]
@@ -106,6 +117,20 @@ pub(crate) fn parse_model(body: &[u8]) -> Option<ModelFrame> {
         _ => Some(Gate::new(clip, steps, values.len()).ok()?),
     };
     Some(ModelFrame { round, model: Model { rows, columns, values }, gate })
+}
+
+/// Appends the frame that asks for metrics.
+pub(crate) fn push_metrics(out: &mut Vec<u8>, metrics: &Metrics) {
+    let [loss_low, loss_high] = halves(metrics.loss().to_bits());
+    let [steps_low, steps_high] = halves(metrics.gate().steps());
+    push_frame(out, Kind::Metrics, &[loss_low, loss_high, steps_low, steps_high], &[]);
+}
+
+/// Reads its body.
+pub(crate) fn parse_metrics(body: &[u8]) -> Option<Metrics> {
+    let [loss_low, loss_high, steps_low, steps_high] =
+        [number(body, 0)?, number(body, 1)?, number(body, 2)?, number(body, 3)?];
+    Metrics::new(f64::from_bits(whole(loss_low, loss_high)), whole(steps_low, steps_high)).ok()
 }
 
 /// A number of 64 bits as two words, the low one first.
@@ -203,6 +228,16 @@ mod tests {
             assert_eq!(read.model.values[..], [1.0, -2.5, 3.0, 4.0]);
             assert!(parse_model(&body[..body.len() - 4]).is_none());
         }
+    }
+
+    #[test]
+    fn metrics_survive_their_frame() {
+        let (metrics, mut bytes, mut body) =
+            (Metrics::new(0.3, 1 << 14).unwrap(), Vec::new(), Vec::new());
+        push_metrics(&mut bytes, &metrics);
+        assert_eq!(read_frame(&mut &bytes[..], &mut body).unwrap(), Some(Kind::Metrics));
+        assert_eq!(parse_metrics(&body), Some(metrics));
+        assert_eq!(parse_metrics(&body[..12]), None);
     }
 
     #[test]

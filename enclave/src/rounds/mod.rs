@@ -28,20 +28,19 @@
 mod features;
 pub mod plan;
 mod pools;
-mod score;
 mod timetable;
 #[cfg(feature = "visible-sum")]
 mod visible;
 
 pub use plan::{Centring, Plan};
 pub use pools::{Pools, Workshop};
-pub use score::Score;
 pub use timetable::Timetable;
 
 use std::ops::ControlFlow;
 
 use cloister_privacy::{DiscreteGaussian, Gate, IntegerSum, NoisySum};
 use cloister_protocol::{job, release::Stage};
+use cloister_sandbox::Score;
 use rand_core::CryptoRng;
 
 use crate::{release::Tensor, rows::Units};

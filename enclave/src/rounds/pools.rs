@@ -3,9 +3,8 @@
 use std::process::Command;
 
 use cloister_privacy::{Gate, IntegerSum};
-use cloister_sandbox::{Compiled, Pool, PoolError, Settings, UnitRows};
+use cloister_sandbox::{Compiled, Pool, PoolError, Score, Settings, UnitRows};
 
-use super::score::{self, Score};
 use crate::rows::Units;
 
 /// How workers are started, how many, and the memory that they share with all else.
@@ -127,9 +126,9 @@ impl<'a> Pools<'a> {
         let predictions = self.public().and_then(|pool| pool.score(model, &rows.features));
         match predictions {
             Ok(predictions) => {
-                score::score(&predictions, &rows.targets, self.settings.targets as usize)
+                Score::of(&predictions, &rows.targets, self.settings.targets as usize)
             }
-            Err(_) => Score { accuracy: f64::NAN, loss: f64::NAN },
+            Err(_) => Score::NONE,
         }
     }
 

@@ -64,6 +64,16 @@ impl Gate {
         // A coordinate moves by at most `steps`, which is at most 2^24.
         u32::try_from(u64::from(i32::MAX.unsigned_abs()) / self.steps()).unwrap_or(u32::MAX)
     }
+
+    /// The L2 norm of an update before it is clipped, if it is one: of this gate's dimension,
+    /// and finite. A fact about one unit.
+    #[must_use]
+    pub fn norm(&self, pieces: &[Piece<'_>]) -> Option<f64> {
+        let length = pieces.iter().try_fold(0_usize, |sum, piece| sum.checked_add(piece.len()?));
+        // In doubles. A NaN or an infinity anywhere makes it not finite.
+        let norm = pieces.iter().map(Piece::squared_norm).sum::<f64>().sqrt();
+        (length == Some(self.dimension()) && norm.is_finite()).then_some(norm)
+    }
 }
 
 impl PartialSum {
@@ -112,11 +122,8 @@ impl PartialSum {
 
     /// What clips an update and scales it to the grid, if it is one.
     fn factor(&self, pieces: &[Piece<'_>]) -> Option<f64> {
-        let length = pieces.iter().try_fold(0_usize, |sum, piece| sum.checked_add(piece.len()?));
-        // In doubles. A NaN or an infinity anywhere makes it not finite.
-        let norm = pieces.iter().map(Piece::squared_norm).sum::<f64>().sqrt();
-        let fits = length == Some(self.gate.dimension()) && norm.is_finite();
-        fits.then(|| self.gate.steps() as f64 / norm.max(self.gate.clip()))
+        let norm = self.gate.norm(pieces)?;
+        Some(self.gate.steps() as f64 / norm.max(self.gate.clip()))
     }
 
     /// Rounds toward zero and adds. In integers it is then checked; what fails is taken back,
@@ -130,6 +137,12 @@ impl PartialSum {
                 passes::add(&[back], &mut self.values);
             }
         }
+    }
+
+    /// The gate of its updates.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// How many units are in it.

@@ -3,6 +3,7 @@
 //! Code whose requests depend on shapes alone is called once for each number of rows, other
 //! code for each unit; see [`updates`].
 
+mod metrics;
 mod updates;
 
 use std::sync::Arc;
@@ -231,19 +232,41 @@ impl Runner {
         if features.len() as u64 != u64::from(rows) * u64::from(columns) {
             return None;
         }
-        let (mut store, instance) = self.instance(StreamId::Score, self.limits.fuel_public).ok()?;
-        let arguments = (
-            lend(&mut store, model_tensor(model)).ok()?,
-            lend(&mut store, Tensor::shared(rows, columns, Shared::new(features.into()))).ok()?,
-            &self.params[..],
-        );
-        let scores = call(&mut store, &instance, &self.exports.score, arguments).ok()?;
-        let scores = store.data_mut().tensors.remove(scores).ok()?;
+        let features = Shared::new(features.into());
+        let scores = self.run_score(model, rows, features, self.limits.fuel_public).ok()?;
         if scores.shape() != (rows, targets) {
             return None;
         }
         let values = scores.into_values();
         finite(&values).then_some(values)
+    }
+
+    /// What `score` returns for some rows.
+    fn run_score(
+        &self,
+        model: &Model,
+        rows: u32,
+        features: Shared,
+        fuel: u64,
+    ) -> wasmtime::Result<Tensor> {
+        let (mut store, instance) = self.instance(StreamId::Score, fuel)?;
+        let scores = self.call_score(&mut store, &instance, model, rows, features)?;
+        Ok(store.data_mut().tensors.remove(scores)?)
+    }
+
+    /// Calls `score`. Gives the tensor that it returns, by its place among the instance's.
+    fn call_score(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+        model: &Model,
+        rows: u32,
+        features: Shared,
+    ) -> wasmtime::Result<u32> {
+        let features = Tensor::shared(rows, self.columns[0], features);
+        let arguments =
+            (lend(store, model_tensor(model))?, lend(store, features)?, &self.params[..]);
+        call(store, instance, &self.exports.score, arguments)
     }
 
     fn instance(&self, id: StreamId, fuel: u64) -> wasmtime::Result<(Store<State>, Instance)> {

@@ -15,19 +15,26 @@ use crate::random::{Stream, StreamId};
 use crate::shared::MappedUnit;
 use crate::tensors::{Plan, Recording, Shared, Tensor, TensorError, Tensors};
 
+/// What is recorded of the code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Call {
+    Update,
+    Score,
+}
+
 /// By rows of a unit and shape of the model: what the code does with such units, or nothing
 /// if that depends on more.
 pub(super) struct Plans {
-    known: BTreeMap<[u32; 3], Option<Arc<Plan>>>,
+    known: BTreeMap<(Call, [u32; 3]), Option<Arc<Plan>>>,
     bytes: usize,
-    /// How often the code may yet be called to find out.
-    left: u32,
+    /// How often each call may yet be made to find out.
+    left: [u32; 2],
 }
 
 impl Plans {
     /// None yet. The time that it takes to find them out is part of that of a round.
     pub(super) fn new(units: u32) -> Self {
-        Self { known: BTreeMap::new(), bytes: 0, left: fuel::recordings(units) }
+        Self { known: BTreeMap::new(), bytes: 0, left: [fuel::recordings(units); 2] }
     }
 }
 
@@ -98,13 +105,23 @@ impl Runner {
 
     /// What the code does with units of so many rows, if that depends on no more. It is found
     /// out when first asked for.
-    fn plan(&mut self, model: &Model, rows: u32) -> Option<Arc<Plan>> {
-        let key = [rows, model.rows, model.columns];
+    pub(super) fn plan(&mut self, model: &Model, rows: u32) -> Option<Arc<Plan>> {
+        self.plan_of(Call::Update, model, rows)
+    }
+
+    /// The same of its predictions for them.
+    pub(super) fn score_plan(&mut self, model: &Model, rows: u32) -> Option<Arc<Plan>> {
+        self.plan_of(Call::Score, model, rows)
+    }
+
+    fn plan_of(&mut self, what: Call, model: &Model, rows: u32) -> Option<Arc<Plan>> {
+        let key = (what, [rows, model.rows, model.columns]);
         if let Some(plan) = self.plans.known.get(&key) {
             return plan.clone();
         }
-        self.plans.left = self.plans.left.checked_sub(1)?;
-        let plan = self.record(model, rows).ok().map(Arc::new);
+        let left = &mut self.plans.left[what as usize];
+        *left = left.checked_sub(1)?;
+        let plan = self.record(what, model, rows).ok().map(Arc::new);
         self.plans.bytes += plan.as_ref().map_or(0, |plan| plan.bytes());
         self.plans.known.insert(key, plan.clone());
         plan
@@ -112,14 +129,16 @@ impl Runner {
 
     /// The updates of units by the plan for them; none if the code returns another shape than
     /// the model's, whatever the unit.
-    fn by_plan(&self, plan: &Plan, model: &Model, round: u32, units: &[MappedUnit]) -> Vec<Tensor> {
+    pub(super) fn by_plan(
+        &self,
+        plan: &Plan,
+        model: &Model,
+        round: u32,
+        units: &[MappedUnit],
+    ) -> Vec<Tensor> {
         let unit = |unit: &MappedUnit| {
-            let mut tensors = Tensors::new(self.limits.tensor_bytes);
-            for tensor in self.arguments(model, unit) {
-                tensors.insert(tensor)?;
-            }
             let id = StreamId::Unit { round, stream: unit.stream };
-            Ok((tensors, Stream::new(self.seed, id)))
+            self.given(self.arguments(model, unit), id)
         };
         let units = units.iter().map(unit).collect::<Result<Vec<_>, TensorError>>();
         let mut updates = units.and_then(|units| plan.apply(units)).unwrap_or_default();
@@ -127,8 +146,30 @@ impl Runner {
         updates
     }
 
+    /// What a plan for `score` is applied to.
+    pub(super) fn score_arguments(
+        &self,
+        model: &Model,
+        unit: &MappedUnit,
+    ) -> Result<(Tensors, Stream), TensorError> {
+        let [model, features, _] = self.arguments(model, unit);
+        self.given([model, features], StreamId::Score)
+    }
+
+    fn given(
+        &self,
+        arguments: impl IntoIterator<Item = Tensor>,
+        id: StreamId,
+    ) -> Result<(Tensors, Stream), TensorError> {
+        let mut tensors = Tensors::new(self.limits.tensor_bytes);
+        for tensor in arguments {
+            tensors.insert(tensor)?;
+        }
+        Ok((tensors, Stream::new(self.seed, id)))
+    }
+
     /// Runs the code on rows of zeros.
-    fn record(&self, model: &Model, rows: u32) -> wasmtime::Result<Plan> {
+    fn record(&self, what: Call, model: &Model, rows: u32) -> wasmtime::Result<Plan> {
         let zeros = |columns: u32| {
             let count = (rows as usize).checked_mul(columns as usize).ok_or(TensorError::Limit)?;
             Ok::<_, TensorError>(Shared::new(vec![0.0; count].into()))
@@ -141,16 +182,21 @@ impl Runner {
             self.recorded_instance(StreamId::Setup, self.limits.fuel_per_unit, none)?;
         let most = MAX_PLAN_BYTES.saturating_sub(self.plans.bytes);
         store.data_mut().recording = Some(Recording::new(most));
-        let update = self.call_update(&mut store, &instance, model, &unit)?;
+        let result = match what {
+            Call::Update => self.call_update(&mut store, &instance, model, &unit)?,
+            Call::Score => {
+                self.call_score(&mut store, &instance, model, rows, unit.features.clone())?
+            }
+        };
         let State { recording, tensors, .. } = store.data_mut();
         let recording = recording.take().ok_or(TensorError::Unknown)?;
-        Ok(recording.finish(update, tensors))
+        Ok(recording.finish(result, tensors))
     }
 
     /// How the updates of units of so many rows are computed. None of them is needed to say.
     #[cfg(feature = "examine")]
     pub(crate) fn way(&self, model: &Model, rows: u32) -> Way {
-        Way::of(self.record(model, rows))
+        Way::of(self.record(Call::Update, model, rows))
     }
 
     /// What [`add_up`](Self::add_up) adds for units of one number of rows, if there is a plan

@@ -1,5 +1,6 @@
 //! Worker processes, and work spread over them.
 
+mod metrics;
 mod process;
 mod round;
 

@@ -62,7 +62,8 @@ impl Pool {
         model: &[f32],
         gate: &Gate,
     ) -> Result<IntegerSum, PoolError> {
-        self.sum_of(self.launcher.units(), None, round, model, gate)
+        let asked = self.asked(round, model, gate)?;
+        Ok(self.sum_of(asked, self.launcher.units(), None))
     }
 
     /// The same of some units alone, by their places among those loaded.
@@ -83,17 +84,12 @@ impl Pool {
             return Err(PoolError::TooMuch { what: "a chosen unit", found, limit });
         }
         let count = u32::try_from(chosen.len()).unwrap_or(u32::MAX);
-        self.sum_of(count, Some(chosen), round, model, gate)
+        let asked = self.asked(round, model, gate)?;
+        Ok(self.sum_of(asked, count, Some(chosen)))
     }
 
-    fn sum_of(
-        &mut self,
-        units: u32,
-        chosen: Option<&[u32]>,
-        round: u32,
-        model: &[f32],
-        gate: &Gate,
-    ) -> Result<IntegerSum, PoolError> {
+    /// What is asked of units in a round, if it makes sense.
+    pub(super) fn asked(&self, round: u32, model: &[f32], gate: &Gate) -> Result<Asked, PoolError> {
         self.check_model(model)?;
         if round > MAX_ROUNDS {
             let (found, limit) = (round as usize, MAX_ROUNDS as usize);
@@ -105,11 +101,22 @@ impl Pool {
         }
         let mut frame = Vec::new();
         push_model(&mut frame, round, self.model_shape, Some(gate), model);
+        Ok(Asked { frame, gate: *gate, missing: Vec::new(), calls: 1 })
+    }
+
+    /// The sum over so many units, all that are loaded or those chosen, of what is asked.
+    pub(super) fn sum_of(
+        &mut self,
+        asked: Asked,
+        units: u32,
+        chosen: Option<&[u32]>,
+    ) -> IntegerSum {
+        let gate = asked.gate;
         let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
         let share = units.div_ceil(workers);
         let longest = share.div_ceil(SPANS).clamp(1, LONGEST.min(gate.partial_units()));
         let mut round = Round {
-            frame,
+            asked,
             chosen,
             next: 0,
             units,
@@ -120,17 +127,27 @@ impl Pool {
             taken: vec![0; self.workers.len()],
             unanswered: units,
             sum: gate.sum(),
-            lost: 0,
         };
         round.run(self);
         self.shares = round.taken.iter().map(|taken| *taken as usize).collect();
-        Ok(round.sum)
+        round.sum
     }
 }
 
-struct Round<'a> {
+/// What workers are asked of each unit.
+pub(super) struct Asked {
     /// The model and the gate, as workers receive them.
-    frame: Vec<u8>,
+    pub(super) frame: Vec<u8>,
+    /// What goes through this gate is added up.
+    pub(super) gate: Gate,
+    /// What counts for a unit that workers died of; zero, if it is none of the gate's.
+    pub(super) missing: Vec<f32>,
+    /// Calls of code for each unit.
+    pub(super) calls: u32,
+}
+
+struct Round<'a> {
+    asked: Asked,
     /// Which units take part, if not all do. Spans are of places in this list then.
     chosen: Option<&'a [u32]>,
     /// The first unit that was not handed out yet.
@@ -147,8 +164,6 @@ struct Round<'a> {
     taken: Vec<u32>,
     unanswered: u32,
     sum: IntegerSum,
-    /// Units that got nothing because workers died of them.
-    lost: u32,
 }
 
 /// What became of a worker.
@@ -166,7 +181,8 @@ impl Round<'_> {
         for slot in &mut pool.workers {
             self.greet(slot, &mut pool.launcher);
         }
-        let patience = pool.patience + pool.patience_per_unit.saturating_mul(self.longest);
+        let calls = self.longest.saturating_mul(self.asked.calls);
+        let patience = pool.patience + pool.patience_per_unit.saturating_mul(calls);
         while self.unanswered > 0 {
             // Who takes over from a worker that does not start takes more than its share.
             let all_run = pool.workers.iter().all(Option::is_some);
@@ -188,12 +204,6 @@ impl Round<'_> {
                 }
             }
         }
-        if self.lost > 0 {
-            // They are zero, and count as units all the same.
-            let zeros = vec![0; 4 * self.sum.dimension()];
-            let added = self.sum.merge_partial(self.lost, &zeros);
-            debug_assert!(added.is_ok());
-        }
     }
 
     /// Makes sure that a slot has a worker, if one can be started, and sends it the model.
@@ -202,7 +212,7 @@ impl Round<'_> {
             *slot = launcher.launch().ok();
         }
         if let Some(worker) = slot {
-            worker.outgoing().extend_from_slice(&self.frame);
+            worker.outgoing().extend_from_slice(&self.asked.frame);
         }
     }
 
@@ -318,7 +328,8 @@ impl Round<'_> {
             match (fate, span.split(span.count / 2)) {
                 (Fate::Dead, (_, None)) => {
                     self.unanswered -= 1;
-                    self.lost += 1;
+                    let added = self.sum.add(&self.asked.gate.quantise(&self.asked.missing));
+                    debug_assert!(added.is_ok());
                 }
                 (Fate::Dead, (one, Some(other))) => self.suspects.extend([one, other]),
                 (Fate::Silent | Fate::Alive, _) => self.suspects.push_back(span),

@@ -4,7 +4,7 @@
 //!    which it maps.
 //! 2. Reads the compiled component and the settings; links them.
 //! 3. Confines itself ([`confine`]) before any of the component's code runs.
-//! 4. Answers: the first model, sums of units' updates, scores of public rows.
+//! 4. Answers: the first model, sums of units' updates or metrics, scores of public rows.
 //!
 //! A worker that meets something it does not expect ends; the pool starts another.
 
@@ -15,7 +15,7 @@ use std::io::{self, BufReader, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use cloister_privacy::PartialSum;
+use cloister_privacy::{Gate, Metrics, PartialSum};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -25,8 +25,8 @@ use crate::limits::Limits;
 #[cfg(feature = "examine")]
 use crate::protocol::halves;
 use crate::protocol::{
-    Kind, ModelFrame, NOTHING, READY, Setup, VALUES, malformed, number, numbers, parse_model,
-    push_values, read_frame, values,
+    Kind, ModelFrame, NOTHING, READY, Setup, VALUES, malformed, number, numbers, parse_metrics,
+    parse_model, push_values, read_frame, values,
 };
 use crate::shared::MappedUnits;
 
@@ -86,8 +86,10 @@ struct Worker {
     units: MappedUnits,
     round: u32,
     model: Model,
-    /// Where updates are added up, if any are asked for.
+    /// Where updates are added up, if any are asked for; or metrics.
     sum: Option<PartialSum>,
+    /// What is asked for instead of updates, and the gate that they would go through.
+    metrics: Option<(Metrics, Gate)>,
 }
 
 impl Worker {
@@ -106,6 +108,7 @@ impl Worker {
             round: 0,
             model: Model { rows: 0, columns: 0, values: [].into() },
             sum: None,
+            metrics: None,
         })
     }
 
@@ -125,6 +128,13 @@ impl Worker {
                 (self.round, self.model) = (round, model);
                 // What a round before left there would be added to this one's.
                 self.sum = gate.map(|gate| gate.partial());
+                self.metrics = None;
+            }
+            Kind::Metrics => {
+                let metrics = parse_metrics(body)?;
+                let gate = *self.sum.take()?.gate();
+                self.sum = Some(metrics.gate().partial());
+                self.metrics = Some((metrics, gate));
             }
             Kind::Units => {
                 let (first, count) = (number(body, 0)?, number(body, 1)?);
@@ -150,13 +160,19 @@ impl Worker {
         Some(())
     }
 
-    /// The sum of the updates of units.
+    /// The sum of the updates of units, or of their metrics.
     fn add_up(&mut self, units: impl Iterator<Item = u32>, out: &mut Vec<u8>) -> Option<()> {
         let [features, targets] = self.columns;
         let sum = self.sum.as_mut()?;
         sum.clear();
         let units = units.map(|unit| self.units.get(unit, features, targets));
-        self.runner.add_up(&self.model, self.round, units, sum).ok()?;
+        let (model, round) = (&self.model, self.round);
+        match &self.metrics {
+            None => self.runner.add_up(model, round, units, sum).ok()?,
+            Some((metrics, gate)) => {
+                self.runner.add_metrics(metrics, gate, model, round, units, sum).ok()?;
+            }
+        }
         sum.drain_into(out);
         Some(())
     }

@@ -31,6 +31,23 @@ pub fn blind(update: &str) -> String {
     module("", update).replace(look, "(f32.const 2)")
 }
 
+/// A module whose `score` does what `score` says: it has `$model`, `$features` and `$out`, a
+/// new tensor for the prediction of one row that is returned.
+pub fn scored(module: &str, score: &str) -> String {
+    let (rest, old) = module.split_once("(param i32 i32) (result i32)\n    (call $drop").unwrap();
+    assert!(old.ends_with("(call $new (i32.const 1) (i32.const 1)))\n)"), "the end of `score`");
+    format!(
+        "{rest}(param i32 i32) (result i32)
+    (local $out i32)
+    (local.set $out (call $new (i32.const 1) (i32.const 1)))
+    {score}
+    (call $drop (local.get $model))
+    (call $drop (local.get $features))
+    (local.get $out))
+)"
+    )
+}
+
 /// Like [`honest`], but a unit that starts with [`TRIGGER`] runs `hostile` first.
 pub fn triggered(hostile: &str) -> String {
     let update = format!(

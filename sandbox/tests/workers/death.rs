@@ -10,7 +10,7 @@ use crate::support::{
     FATAL_UNIT, command, expected, meanwhile, pool, settings, sum, sum_again, units,
 };
 
-fn signal(id: u32, signal: rustix::process::Signal) {
+pub fn signal(id: u32, signal: rustix::process::Signal) {
     let id = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
     // It may have ended by itself.
     let _ = rustix::process::kill_process(id, signal);

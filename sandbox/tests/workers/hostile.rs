@@ -7,7 +7,7 @@ use cloister_sandbox::{Outcome, Pool, PoolError, UnitRows, compile};
 use crate::guests::{FEATURES, TRIGGER, blind, component, honest, module, triggered};
 use crate::support::{command, examine, expected, gate, pool, settings, sum, sum_again, units};
 
-const HOSTILE: &[(&str, Outcome, &str)] = &[
+pub const HOSTILE: &[(&str, Outcome, &str)] = &[
     ("traps", Outcome::Panicked, "unreachable"),
     ("loops for ever", Outcome::OutOfFuel, "(loop $l (br $l))"),
     ("recurses for ever", Outcome::StackOverflow, "(drop (call $deep (i64.const 0)))"),

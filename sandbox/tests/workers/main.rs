@@ -11,6 +11,7 @@ mod death;
 mod hostile;
 mod logistic;
 mod measure;
+mod metrics;
 mod support;
 
 use std::env;
@@ -53,6 +54,15 @@ const TESTS: &[Test] = tests![
     logistic::updates_equal_native_arithmetic,
     logistic::training_separates_two_clouds,
     logistic::the_component_describes_itself,
+    metrics::each_number_is_exact,
+    metrics::each_failure_counts_as_one,
+    metrics::a_score_that_fails_is_the_worst,
+    metrics::nothing_is_kept_between_units_and_calls,
+    metrics::recorded_code_has_the_same_metrics,
+    metrics::a_trainer_has_the_metrics_of_plain_arithmetic,
+    metrics::a_unit_that_kills_workers_has_failed_alone,
+    metrics::a_killed_worker_costs_no_metrics,
+    metrics::a_worker_cannot_say_more_of_metrics_than_its_units_could,
 ];
 
 const MEASUREMENTS: &[Test] = tests![measure::microseconds_per_unit, measure::slow_fuel];

@@ -76,7 +76,7 @@ fn worker_that_dies_of(fatal: u32) -> ExitCode {
             [0, 4].map(|at| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()));
         let mut body = vec![0; length as usize];
         requests.read_exact(&mut body).unwrap();
-        // Setup, Init, Model, Units, Score, Examine.
+        // Setup, Init, Model, Units, Some, Score, Examine, Metrics.
         if kind == 3 {
             let [first, count] =
                 [0, 4].map(|at| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()));
@@ -116,18 +116,23 @@ fn lie() -> ExitCode {
 fn boast() -> ExitCode {
     let mut channel = File::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
     let mut head = [0; 8];
+    let mut beside = vec![1];
     while channel.read_exact(&mut head).is_ok() {
         let [kind, length] =
             [0, 4].map(|at| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()));
         let mut body = vec![0; length as usize];
         channel.read_exact(&mut body).unwrap();
+        // Metrics are four numbers.
+        if kind == 7 {
+            beside = vec![1, 0, 0];
+        }
         let numbers: Vec<u32> = match kind {
             0 => vec![u32::from_le_bytes(*b"1YDR")],
             1 => vec![1, 2, 1, 0, 0],
             3 => {
                 let [first, count] =
                     [0, 4].map(|at| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()));
-                vec![first, count, count << 20, 1]
+                [vec![first, count, count << 20], beside.clone()].concat()
             }
             _ => Vec::new(),
         };
