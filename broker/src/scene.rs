@@ -326,6 +326,7 @@ fn job() -> Job {
         rounds: 24,
         gate: Gate { mode: GateMode::Unit, clip: 0.35, steps: 1024, sigma: 22_000 },
         centring: None,
+        metrics: None,
         server: ServerStep { rate: 1.0, momentum: 0.0, average_last: 1, scale: 1.0, clamp: 3.0 },
         schedule: Schedule { first_ms: 100, interval_ms: 100 },
         limits: CallLimits { fuel: 10_000, memory: 1 << 20 },

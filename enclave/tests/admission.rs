@@ -113,6 +113,15 @@ const CHANGES: &[(&str, Code, Change)] = &[
     ("a centring grid too coarse", Code::GateInvalid, |f| {
         f.job.centring.as_mut().unwrap().steps = 16;
     }),
+    ("metrics of a loss that leaves the doubles", Code::GateInvalid, |f| {
+        f.measure(1 << 20);
+        f.job.metrics.as_mut().unwrap().loss = 1e300;
+    }),
+    ("metrics that nobody is charged for", Code::CostMismatch, |f| {
+        let cost = f.job.cost;
+        f.measure(1 << 20);
+        f.job.cost = cost;
+    }),
     ("a rate that leaves the doubles", Code::GateInvalid, |f| f.job.server.rate = 1e31),
     ("a cost that is too low", Code::CostMismatch, |f| f.job.cost -= 1),
     ("less noise at the same cost", Code::CostMismatch, |f| f.job.gate.sigma /= 2),
@@ -179,6 +188,27 @@ fn each_forgery_has_its_own_code() {
         forge(&mut offer);
         assert_eq!(code(admit(&fixture, offer)), Some(*expected), "{what}");
     }
+}
+
+/// Of each unit an update and a score: the time of both has to fit.
+#[test]
+fn metrics_that_take_longer_than_the_interval_are_refused() {
+    let admitted = |measured: bool, interval_ms| {
+        let mut fixture = Fixture::new(guests::benign());
+        fixture.job.public_set = None;
+        fixture.job.limits.fuel = 1_000_000;
+        fixture.job.schedule.interval_ms = interval_ms;
+        if measured {
+            fixture.measure(1 << 20);
+        }
+        admit(&fixture, fixture.offer()).map(drop)
+    };
+    let least = |measured| (0..).map(|n| 200 + 10 * n).find(|ms| admitted(measured, *ms).is_ok());
+    let (without, with) = (least(false).unwrap(), least(true).unwrap());
+    assert!(with > without + 50, "{without} and {with} ms");
+    let refused = admitted(true, with - 10).unwrap_err();
+    assert_eq!(refused.code, Code::ScheduleTooTight);
+    assert!(refused.to_string().contains("leave out [metrics]"), "{refused}");
 }
 
 /// Where memory can run out, the unit that takes it decides which process is ended.

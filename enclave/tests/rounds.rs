@@ -165,6 +165,110 @@ fn workers_that_never_start_give_zero_updates_and_all_releases() {
     assert!(silent[1].doubles("accuracy").unwrap()[0].is_finite());
 }
 
+/// What the metrics of a job are without noise.
+fn metrics(outputs: &[Output]) -> [f64; 4] {
+    let last = outputs.last().unwrap();
+    assert_eq!((last.stage, last.number as usize), (Stage::Metrics, outputs.len() - 1));
+    assert_eq!(last.tensors.len(), 2);
+    last.doubles("metrics").unwrap().try_into().unwrap()
+}
+
+fn close(found: [f64; 4], expected: [f64; 4]) {
+    // Sigma is one step of 1024, and so much at most is cut off of each unit's numbers.
+    let close = found.iter().zip(expected).all(|(x, y)| (x - y).abs() < 4e-3);
+    assert!(close, "{found:?} is not {expected:?}");
+}
+
+#[test]
+fn metrics_are_of_the_final_model_on_every_units_own_rows() {
+    let mut bench = Bench::new(guests::benign(), workshop());
+    bench.fixture.measure(1);
+    bench.fixture.job.gate.clip = 3.0;
+    let outputs = bench.run(some_units(), 7);
+    let centre = outputs[0].doubles("centre").unwrap();
+    let model: Vec<_> =
+        outputs[3].doubles("final_model").unwrap().iter().map(|w| *w as f32).collect();
+    let mut expected = [0.0; 4];
+    for unit in some_units() {
+        let (mut update, mut right, mut squares) = ([0.0; 2], 0.0, 0.0);
+        for (row, label) in unit.features.chunks(2).zip(&unit.targets) {
+            let z = |k: usize| (10.0 * (f64::from(row[k]) - centre[k])).clamp(-3.0, 3.0) as f32;
+            let z = [z(0), z(1)];
+            let predicted = z[0] * model[0] + z[1] * model[1];
+            update = [update[0] + label * z[0], update[1] + label * z[1]];
+            right += f64::from(u8::from((predicted >= 0.5) == (*label >= 0.5)));
+            squares += f64::from(predicted - label).powi(2);
+        }
+        let rows = f64::from(unit.rows);
+        expected[1] += f64::from(u8::from(update[0].hypot(update[1]) > 3.0)) / 6.0;
+        expected[2] += right / rows / 6.0;
+        expected[3] += (squares / rows).min(2.0) / 6.0;
+    }
+    let some = |x: f64| 0.1 < x && x < 0.9;
+    assert!(some(expected[1]) && some(expected[2]), "{expected:?}");
+    close(metrics(&outputs), expected);
+    // What is asked for costs what its gate costs, and changes no other release.
+    let cost = outputs.iter().map(|output| output.cost).sum::<u64>();
+    assert_eq!(cost, bench.fixture.job.charges().total().unwrap().as_pico());
+    bench.fixture.job.metrics = None;
+    assert_eq!(bench.run(some_units(), 7), outputs[..4]);
+}
+
+#[test]
+fn failures_are_counted_and_nothing_else_of_the_release_changes() {
+    let bench = |guest: Vec<u8>, workshop| {
+        let mut bench = Bench::new(guest, workshop);
+        bench.fixture.measure(1);
+        bench
+    };
+    let third = |label| {
+        let mut units = some_units();
+        units[2] = unit(&[([0.5, 0.3], label)]);
+        units
+    };
+    let looping = bench(guests::looping_for_some(), workshop()).run(third(0.5), 7);
+    close([metrics(&looping)[0], 0.0, 0.0, 0.0], [1.0 / 6.0, 0.0, 0.0, 0.0]);
+    let benign = bench(guests::benign(), workshop()).run(third(0.0), 7);
+    close([metrics(&benign)[0], 0.0, 0.0, 0.0], [0.0; 4]);
+    let form = |outputs: &[Output]| -> Vec<_> {
+        let of = |o: &Output| {
+            let lengths = |t: &cloister_enclave::release::Tensor| {
+                let length = t.whole().map(<[_]>::len).or(t.doubles().map(<[_]>::len));
+                (t.name().to_owned(), length)
+            };
+            (
+                o.number,
+                o.stage,
+                o.cost,
+                o.divisor,
+                o.tensors.iter().map(lengths).collect::<Vec<_>>(),
+            )
+        };
+        outputs.iter().map(of).collect()
+    };
+    assert_eq!(form(&looping), form(&benign));
+    let trapping = bench(guests::trapping(), workshop()).run(some_units(), 7);
+    assert!((metrics(&trapping)[0] - 1.0).abs() < 4e-3);
+    // Without a worker, everybody has failed, and nothing is known of the model.
+    let broken = Workshop::new(2, u64::MAX, || std::process::Command::new("/nonexistent"));
+    let silent = bench(guests::benign(), broken).run(some_units(), 7);
+    close(metrics(&silent), [1.0, 0.0, 0.0, 2.0]);
+    assert_eq!(form(&silent), form(&benign));
+}
+
+#[test]
+fn metrics_of_groups_are_over_groups_and_cost_two_clips() {
+    let mut bench = Bench::new(guests::benign(), workshop());
+    bench.fixture.measure(1 << 20);
+    let by_unit = bench.run(some_units(), 7).pop().unwrap();
+    bench.fixture.job.gate.mode = GateMode::Groups(3);
+    let by_group = bench.run(some_units(), 7).pop().unwrap();
+    assert_eq!((by_unit.divisor, by_group.divisor), (6, 3));
+    assert_eq!(by_group.gate.mode, GateMode::Groups(3));
+    // Both are rounded up.
+    assert!((0..4).contains(&(4 * by_unit.cost - by_group.cost)));
+}
+
 #[test]
 fn one_looping_unit_changes_nothing_for_the_others() {
     // Two jobs with the same noise. In one, a unit makes the code loop for ever; in the

@@ -20,7 +20,8 @@ const PREFIX: usize = cloister_protocol::dataset::PREFIX;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_ends_in_receipts_that_verify() {
     let enclave = Running::start().await;
-    let fixture = Fixture::new(guests::benign());
+    let mut fixture = Fixture::new(guests::benign());
+    fixture.measure(1 << 20);
     assert_eq!(enclave.status().await.state, SessionState::Idle);
     let session = enclave.offer(&fixture).await.unwrap();
     assert_eq!(enclave.status().await.state, SessionState::Attested);
@@ -30,10 +31,10 @@ async fn a_job_ends_in_receipts_that_verify() {
     let releases = enclave.follow(session.id, 0).await.unwrap();
     assert_eq!(enclave.status().await.state, SessionState::Released);
 
-    // One centring release and three rounds, none before its time.
-    assert_eq!(releases.len(), 4);
+    // One centring release, three rounds and metrics, none before its time.
+    assert_eq!(releases.len(), 5);
     let schedule = fixture.job.schedule;
-    let earliest = schedule.first_ms + 3 * schedule.interval_ms;
+    let earliest = schedule.first_ms + 4 * schedule.interval_ms;
     assert!(begun.elapsed() >= Duration::from_millis(earliest - 50));
 
     let mut previous = None;
@@ -52,9 +53,11 @@ async fn a_job_ends_in_receipts_that_verify() {
             Stage::Centring => &["centre", "first_model", "noised_sum"],
             Stage::Round(3) => &["accuracy", "final_model", "loss", "model", "noised_sum"],
             Stage::Round(_) => &["accuracy", "loss", "model", "noised_sum"],
+            Stage::Metrics => &["metrics", "noised_sum"],
         };
         assert_eq!(names, expected);
-        assert_eq!(tensors.tensor("noised_sum").unwrap().shape(), [2]);
+        let numbers = if number == 4 { 4 } else { 2 };
+        assert_eq!(tensors.tensor("noised_sum").unwrap().shape(), [numbers]);
         let mut altered = released.tensors.clone();
         *altered.last_mut().unwrap() ^= 1;
         assert!(receipt.check(&altered).is_err());
@@ -73,8 +76,8 @@ async fn a_job_ends_in_receipts_that_verify() {
     // Asked again, from anywhere, the same bytes.
     assert_eq!(enclave.follow(session.id, 0).await.unwrap(), releases);
     assert_eq!(enclave.follow(session.id, 3).await.unwrap(), releases[3..]);
-    assert_eq!(enclave.follow(session.id, 4).await.unwrap(), []);
-    assert_eq!(enclave.follow(session.id, 5).await, Err("release-number".into()));
+    assert_eq!(enclave.follow(session.id, 5).await.unwrap(), []);
+    assert_eq!(enclave.follow(session.id, 6).await, Err("release-number".into()));
 
     // A new job may follow, and forgets the old one.
     let again = enclave.offer(&fixture).await.unwrap();

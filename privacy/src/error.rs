@@ -179,7 +179,7 @@ pub enum Error {
 
     /// A share of the budget is not a fraction strictly between 0 and 1.
     #[error(
-        "centring's share of the budget is {numerator}/{denominator}, expected a fraction above 0 and below 1, such as 1/5"
+        "a share of the budget is {numerator}/{denominator}, expected a fraction above 0 and below 1, such as 1/5"
     )]
     ShareOutOfRange {
         /// As given.
@@ -187,6 +187,10 @@ pub enum Error {
         /// As given.
         denominator: u32,
     },
+
+    /// The shares of releases beside the rounds are all of the budget, or more.
+    #[error("the shares of centring and metrics leave nothing for the rounds; make them smaller")]
+    SharesTooLarge,
 
     /// No accepted sigma is large enough for the budget.
     #[error(
@@ -227,6 +231,7 @@ impl Error {
             Self::RateOutOfRange { .. } => "privacy.rate-out-of-range",
             Self::ZeroRounds => "privacy.zero-rounds",
             Self::ShareOutOfRange { .. } => "privacy.share-out-of-range",
+            Self::SharesTooLarge => "privacy.shares-too-large",
             Self::BudgetTooSmall { .. } => "privacy.budget-too-small",
         }
     }

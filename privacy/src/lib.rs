@@ -37,6 +37,7 @@
 //!     sampling: None,
 //!     accounting: Accounting::AllOrders,
 //!     centring: None,
+//!     metrics: None,
 //! }
 //! .solve()?;
 //!
@@ -76,7 +77,7 @@ pub use gate::{Gate, Quantised};
 pub use gaussian::{DiscreteGaussian, DiscreteLaplace};
 pub use metrics::{METRICS, METRICS_CLIP, Metrics};
 pub use partial::{PartialSum, Piece};
-pub use plan::{CentringRequest, Plan, PlanRequest, Share};
+pub use plan::{BesideRequest, Plan, PlanRequest, Share};
 pub use renyi::{Accounting, Order, Rate};
 pub use server::{Server, ServerState};
 pub use sum::{IntegerSum, NoisySum};

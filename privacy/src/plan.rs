@@ -38,10 +38,10 @@ impl Share {
     }
 }
 
-/// A centring release to be paid from the same budget.
+/// A release beside the rounds to be paid from the same budget: of centring, or of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CentringRequest {
-    /// Grid steps in the clip bound of the centring release.
+pub struct BesideRequest {
+    /// Grid steps in the clip bound of that release.
     pub steps: u64,
     /// How much of the budget it may use.
     pub share: Share,
@@ -64,8 +64,10 @@ pub struct PlanRequest {
     pub sampling: Option<Rate>,
     /// How the account counts that it is paid from.
     pub accounting: Accounting,
-    /// The centring release, if the job has one.
-    pub centring: Option<CentringRequest>,
+    /// The centring release, if the job has one: by unit, whatever the rounds do.
+    pub centring: Option<BesideRequest>,
+    /// The metrics release, if the job has one: of all units or groups, as none is sampled.
+    pub metrics: Option<BesideRequest>,
 }
 
 /// A job that fits its budget.
@@ -77,17 +79,19 @@ pub struct Plan {
     pub centring: Option<Release>,
     /// The release of each round, with the smallest sigma that fits.
     pub round: Release,
+    /// The release after the rounds, if one was asked for, with the smallest sigma that fits.
+    pub metrics: Option<Release>,
     /// What the releases cost, rounded up; at most the budget.
     pub total: Zcdp,
 }
 
 impl PlanRequest {
     /// Finds the smallest integer sigmas whose exact cost, rounded up, is within
-    /// the budget: first that of centring within its share, then that of the
-    /// rounds within all that is left.
+    /// the budget: first those of centring and metrics within their shares, then that
+    /// of the rounds within all that is left.
     ///
     /// ```
-    /// use cloister_privacy::{Accounting, CentringRequest, PlanRequest, Sensitivity, Share};
+    /// use cloister_privacy::{Accounting, BesideRequest, PlanRequest, Sensitivity, Share};
     ///
     /// let plan = PlanRequest {
     ///     epsilon: 1.0,
@@ -97,7 +101,8 @@ impl PlanRequest {
     ///     sensitivity: Sensitivity::Unit,
     ///     sampling: None,
     ///     accounting: Accounting::AllOrders,
-    ///     centring: Some(CentringRequest { steps: 1024, share: Share::FIFTH }),
+    ///     centring: Some(BesideRequest { steps: 1024, share: Share::FIFTH }),
+    ///     metrics: None,
     /// }
     /// .solve()?;
     /// assert!(plan.total <= plan.budget);
@@ -107,8 +112,8 @@ impl PlanRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::ZeroRounds`]; [`Error::BudgetTooSmall`] when no accepted sigma
-    /// suffices; as for [`Accounting::budget_for`] and [`Zcdp::of_gaussian`].
+    /// [`Error::ZeroRounds`]; [`Error::SharesTooLarge`]; [`Error::BudgetTooSmall`] when no
+    /// accepted sigma suffices; as for [`Accounting::budget_for`] and [`Zcdp::of_gaussian`].
     pub fn solve(&self) -> Result<Plan, Error> {
         if self.rounds == 0 {
             return Err(Error::ZeroRounds);
@@ -116,25 +121,23 @@ impl PlanRequest {
         let budget = self.accounting.budget_for(self.epsilon, self.delta)?;
 
         let mut left = budget;
-        let mut centring = None;
-        if let Some(request) = &self.centring {
-            let release = Release {
-                sensitivity: Sensitivity::Unit,
-                steps: request.steps,
-                sigma_steps: 0,
-                sampling: None,
-            };
-            let (release, cost) = self.cheapest(1, release, request.share.of(budget))?;
-            // It fits the share, which is smaller than the whole.
-            left = Zcdp::from_pico(left.as_pico() - cost.as_pico());
-            centring = Some(release);
-        }
+        let mut beside = |request: &Option<BesideRequest>, sensitivity| {
+            let Some(BesideRequest { steps, share }) = *request else { return Ok(None) };
+            let release = Release { sensitivity, steps, sigma_steps: 0, sampling: None };
+            let (release, cost) = self.cheapest(1, release, share.of(budget))?;
+            let rest = left.as_pico().checked_sub(cost.as_pico());
+            left =
+                rest.filter(|rest| *rest > 0).map(Zcdp::from_pico).ok_or(Error::SharesTooLarge)?;
+            Ok(Some(release))
+        };
         let Self { sensitivity, steps, sampling, .. } = *self;
+        let centring = beside(&self.centring, Sensitivity::Unit)?;
+        let metrics = beside(&self.metrics, sensitivity)?;
         let round = Release { sensitivity, steps, sigma_steps: 0, sampling };
         let (round, _) = self.cheapest(self.rounds, round, left)?;
 
-        let total = cost(centring, self.rounds, round).charge(self.accounting)?;
-        Ok(Plan { budget, centring, round, total })
+        let total = cost([centring, metrics], self.rounds, round).charge(self.accounting)?;
+        Ok(Plan { budget, centring, round, metrics, total })
     }
 
     /// The release with the smallest sigma of which `count` cost at most `budget`, and what
@@ -168,8 +171,9 @@ impl PlanRequest {
     }
 }
 
-fn cost(centring: Option<Release>, rounds: u32, round: Release) -> JobCost {
-    JobCost::new(centring.map(|release| (1, release)).into_iter().chain([(rounds, round)]))
+fn cost(beside: [Option<Release>; 2], rounds: u32, round: Release) -> JobCost {
+    let beside = beside.into_iter().flatten().map(|release| (1, release));
+    JobCost::new(beside.chain([(rounds, round)]))
 }
 
 #[cfg(test)]
@@ -188,7 +192,8 @@ mod tests {
             sensitivity: Sensitivity::Unit,
             sampling: None,
             accounting: Accounting::AllOrders,
-            centring: Some(CentringRequest { steps: 2048, share: Share::FIFTH }),
+            centring: Some(BesideRequest { steps: 2048, share: Share::FIFTH }),
+            metrics: None,
         }
     }
 
@@ -213,6 +218,23 @@ mod tests {
         assert_eq!(group.centring, unit.centring);
         let (unit, group) = (unit.round.sigma_steps, group.round.sigma_steps);
         assert!((2 * unit - 1..=2 * unit).contains(&group), "{unit} {group}");
+    }
+
+    #[test]
+    fn metrics_have_their_share_and_the_rounds_what_is_left() {
+        let share = Share::new(1, 10).unwrap();
+        let metrics = Some(BesideRequest { steps: 1024, share });
+        let plan = PlanRequest { metrics, ..request() }.solve().unwrap();
+        // 1024 / sqrt(2 * 0.0305566 / 10) = 13098.6
+        assert_eq!(plan.metrics.unwrap().sigma_steps, 13_099);
+        // 1024 / sqrt(2 * 0.0305566 * 7 / 10 / 24) = 24254.3
+        assert_eq!(plan.round.sigma_steps, 24_255);
+        assert!(plan.total <= plan.budget);
+        let group = PlanRequest { sensitivity: Sensitivity::Group, metrics, ..request() };
+        assert!((26_196..=26_198).contains(&group.solve().unwrap().metrics.unwrap().sigma_steps));
+        let all = Some(BesideRequest { steps: 1024, share: Share::new(4, 5).unwrap() });
+        let nothing_left = PlanRequest { centring: all, metrics: all, ..request() };
+        assert_eq!(nothing_left.solve(), Err(Error::SharesTooLarge));
     }
 
     #[test]
@@ -268,15 +290,18 @@ mod tests {
                 sensitivity,
                 sampling,
                 accounting,
-                centring: centred.then(|| CentringRequest {
+                centring: centred.then(|| BesideRequest {
                     steps,
                     share: Share::new(part, 9).unwrap(),
                 }),
+                metrics: None,
             }
             .solve()
             .unwrap();
             prop_assert!(plan.total <= plan.budget);
-            let spent = |centring, round| cost(centring, rounds, round).charge(accounting).unwrap();
+            let spent = |centring, round| {
+                cost([centring, None], rounds, round).charge(accounting).unwrap()
+            };
             prop_assert_eq!(spent(plan.centring, plan.round), plan.total);
             prop_assert!(accounting.epsilon_upper(plan.total, 1e-5).unwrap() <= epsilon);
             // One step less of sigma no longer fits.

@@ -3,7 +3,10 @@
 //! What leaves, when, and at what cost follows from the job alone, before any row
 //! is read. Amounts of privacy are in pico-rho: 1e-12 of zCDP's rho.
 
+mod metrics;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +23,8 @@ use crate::{
     limits,
     signed::Kind,
 };
+
+pub use metrics::Metrics;
 
 /// A job as its orchestrator signs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,13 +45,16 @@ pub struct Job {
     /// The datasets, exactly and in this order. Those of one owner and population are
     /// tables to be joined, and stand next to each other: see [`Job::populations`].
     pub datasets: Vec<JobDataset>,
-    /// Training rounds: the number of releases, the centring release apart.
+    /// Training rounds: the number of releases, those of centring and metrics apart.
     pub rounds: u32,
     /// What the gate does in each round.
     pub gate: Gate,
     /// The release before the first round that centres the features, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub centring: Option<Centring>,
+    /// The release after the last round about the owners' own rows, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
     /// What happens to the released means: post-processing, free of charge.
     pub server: ServerStep,
     /// When releases happen.
@@ -253,6 +261,7 @@ impl Job {
             within("centring.steps", centring.steps, 16, 1 << 24, "16 to 2^24 are allowed")?;
             within("centring.sigma", centring.sigma, 1, 1 << 32, "1 to 2^32 steps are allowed")?;
         }
+        self.metrics.iter().try_for_each(Metrics::validate)?;
         let server = &self.server;
         positive("server.rate", server.rate)?;
         positive("server.scale", server.scale)?;
@@ -291,13 +300,15 @@ impl Job {
     #[must_use]
     pub fn charges(&self) -> JobCost {
         let centring = self.centring.map(|centring| (1, centring.gate().release()));
-        JobCost::new(centring.into_iter().chain([(self.rounds, self.gate.release())]))
+        let rounds = (self.rounds, self.gate.release());
+        let metrics = self.metrics.map(|metrics| (1, metrics.gate(self.gate.mode).release()));
+        JobCost::new(centring.into_iter().chain([rounds]).chain(metrics))
     }
 
-    /// Releases of this job: the centring release, if any, and one per round.
+    /// Releases of this job: one per round, and those of centring and metrics, if any.
     #[must_use]
     pub fn releases(&self) -> u32 {
-        self.rounds + u32::from(self.centring.is_some())
+        self.rounds + u32::from(self.centring.is_some()) + u32::from(self.metrics.is_some())
     }
 }
 
@@ -342,89 +353,4 @@ fn positive(field: &'static str, found: f64) -> Result<(), JobError> {
     }
     let rule = "a finite number above 0 is needed";
     Err(JobError::Number { field, found: found.to_string(), rule })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(crate) fn job() -> Job {
-        let digest = Digest::of("test", &[]);
-        Job {
-            version: 1,
-            job: ByteArray::new([1; 16]),
-            purpose: "research".into(),
-            role: JobRole::Both,
-            code: Id::new(digest),
-            parameters: BTreeMap::new(),
-            datasets: vec![JobDataset {
-                manifest: Id::new(digest),
-                owner: Id::new(digest),
-                population: "patients".into(),
-                units: 5,
-            }],
-            rounds: 3,
-            gate: Gate { mode: GateMode::Unit, clip: 1.0, steps: 1024, sigma: 4096 },
-            centring: None,
-            server: ServerStep {
-                rate: 1.0,
-                momentum: 0.0,
-                average_last: 1,
-                scale: 1.0,
-                clamp: 3.0,
-            },
-            schedule: Schedule { first_ms: 100, interval_ms: 100 },
-            limits: CallLimits { fuel: 10_000, memory: 1 << 20 },
-            cost: 1,
-            seed: 0,
-            recipients: Recipients::Anyone,
-            public_set: None,
-            not_after: 0,
-        }
-    }
-
-    #[test]
-    fn refuses_numbers_that_make_no_sense() {
-        let refused = |mutate: fn(&mut Job)| {
-            let mut job = job();
-            mutate(&mut job);
-            match job.validate() {
-                Err(JobError::Number { field, .. }) => field,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(refused(|j| j.rounds = 0), "rounds");
-        assert_eq!(refused(|j| j.gate.mode = GateMode::Groups(0)), "groups");
-        assert_eq!(refused(|j| j.gate.mode = GateMode::Groups(6)), "groups");
-        assert_eq!(refused(|j| j.gate.clip = f64::NAN), "clip");
-        assert_eq!(refused(|j| j.gate.sigma = 0), "sigma");
-        assert_eq!(refused(|j| j.gate.steps = 1), "steps");
-        assert_eq!(refused(|j| j.server.momentum = 1.0), "server.momentum");
-        assert_eq!(refused(|j| j.server.average_last = 4), "server.average_last");
-        assert_eq!(refused(|j| j.server.rate = -1.0), "server.rate");
-        assert_eq!(refused(|j| j.datasets[0].units = 0), "units");
-        assert_eq!(refused(|j| j.schedule.interval_ms = 0), "schedule.interval_ms");
-        assert_eq!(refused(|j| j.limits.fuel = 0), "limits.fuel");
-        assert_eq!(refused(|j| j.limits.memory = 0), "limits.memory");
-    }
-
-    #[test]
-    fn survives_encoding() {
-        let sampled = GateMode::Sampled(Rate::nearest(0.25).unwrap());
-        for mode in [GateMode::Unit, GateMode::Groups(5), sampled] {
-            let mut job = job();
-            job.gate.mode = mode;
-            assert_eq!(job.validate(), Ok(()));
-            let bytes = crate::cbor::encode(&job);
-            assert_eq!(crate::cbor::decode::<Job>(&bytes, limits::SIGNED_OBJECT).unwrap(), job);
-        }
-    }
-
-    #[test]
-    fn means_are_over_what_contributes() {
-        let job = job();
-        let sampled = GateMode::Sampled(Rate::nearest(0.6).unwrap());
-        let modes = [GateMode::Unit, GateMode::Groups(2), sampled];
-        assert_eq!(modes.map(|mode| job.divisor(mode)), [5, 2, 3]);
-    }
 }

@@ -37,7 +37,7 @@ pub struct Release {
     pub number: u32,
     /// How many releases the job has.
     pub of: u32,
-    /// Centring, or which training round.
+    /// Centring, which training round, or metrics.
     pub stage: Stage,
     /// What the gate did for this release.
     pub gate: Gate,
@@ -66,6 +66,8 @@ pub enum Stage {
     Centring,
     /// Training round, from 1.
     Round(u32),
+    /// How the final model does on the owners' own rows.
+    Metrics,
 }
 
 /// One released tensor.

@@ -9,8 +9,8 @@ use cloister_protocol::{
     code::{CodeFile, CodeManifest},
     dataset::{Column, ColumnType, HeaderCore, Role, Unit},
     job::{
-        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule,
-        ServerStep,
+        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, Metrics, Recipients,
+        Schedule, ServerStep,
     },
 };
 use serde_bytes::ByteArray;
@@ -39,6 +39,7 @@ pub fn job_on(code: Id<CodeManifest>, datasets: Vec<JobDataset>) -> Result<Job> 
         rounds: 2,
         gate: Gate { mode: GateMode::Unit, clip: 1.0, steps: 1024, sigma: 1 << 15 },
         centring: Some(Centring { clip: 2.0, steps: 1024, sigma: 1 << 15 }),
+        metrics: None,
         server: ServerStep { rate: 1.0, momentum: 0.0, average_last: 1, scale: 10.0, clamp: 3.0 },
         schedule: Schedule { first_ms: 100, interval_ms: 100 },
         limits: CallLimits { fuel: 25_000, memory: 262_144 },
@@ -50,6 +51,12 @@ pub fn job_on(code: Id<CodeManifest>, datasets: Vec<JobDataset>) -> Result<Job> 
     };
     price(&mut job)?;
     Ok(job)
+}
+
+/// Asks for metrics, too, with noise of so many steps, of which a clip has 1024.
+pub fn measure(job: &mut Job, sigma: u64) -> Result<()> {
+    job.metrics = Some(Metrics { loss: 1.0, steps: 1024, sigma });
+    price(job)
 }
 
 /// Whoever it is, where nobody looks.

@@ -86,6 +86,13 @@ pub fn centred_job(rounds: u32, interval_ms: u32) -> String {
     job(rounds, interval_ms).replacen("[server]", centring, 1)
 }
 
+/// Like [`job`], with a release after the last round about the owners' own rows.
+#[must_use]
+pub fn measured_job(rounds: u32, interval_ms: u32) -> String {
+    let metrics = "[metrics]\nshare = \"1/10\"\n\n[server]";
+    job(rounds, interval_ms).replacen("[server]", metrics, 1)
+}
+
 /// An empty folder for a world below the one that cargo gives to tests.
 pub fn folder(temporary: &str, name: &str) -> Result<PathBuf> {
     let folder = Path::new(temporary).join(name);

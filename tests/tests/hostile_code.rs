@@ -91,6 +91,7 @@ impl Scene {
     fn material(&self, code: &CodeFile) -> Result<Material> {
         let mut job = orders::job(code, &self.datasets)?;
         job.schedule = SCHEDULE;
+        orders::measure(&mut job, 1 << 15)?;
         orders::material(&job, &self.lab, code, &self.datasets)
     }
 
@@ -177,7 +178,8 @@ async fn hostile_trainers_end_in_the_same_form_at_the_same_times() -> Result<()>
     let honest = scene.code("honest", &guests::for_everybody(guests::HONEST)?)?;
     let honest = scene.on_time(&honest).await.context("the honest trainer")?;
     let expected = forms(&honest.releases)?;
-    ensure!(expected.len() == 3, "a centring release and two rounds, not {}", expected.len());
+    let found = expected.len();
+    ensure!(found == 4, "a centring release, two rounds and metrics, not {found}");
 
     let mut cases = Vec::new();
     for (name, hostile) in guests::HOSTILE {
@@ -355,5 +357,53 @@ fn in_groups_a_patient_moves_the_sum_by_two_clips_at_most() -> Result<()> {
     println!("one patient moved the sum by {moved:.1} steps; a clip has {steps}");
     ensure!(moved > 1.9 * steps, "the attack does not work: {moved} of {steps} steps");
     ensure!(moved <= 2.0 * steps, "{moved} steps are more than two clips of {steps}");
+    Ok(())
+}
+
+/// Whatever fails for a patient is one step of one number of that patient's, in the last release
+/// alone, and is charged for.
+#[test]
+fn a_failure_is_one_number_of_that_patient_alone() -> Result<()> {
+    let mut bench = Bench::new()?;
+    orders::measure(&mut bench.job, 1 << 15)?;
+    let sum = |output: &Output| output.tensors[0].whole().map(<[i64]>::to_vec);
+    let zero = bench.run(&guests::for_the_marked(guests::ZERO)?, units(), 1)?;
+    let steps = i64::try_from(bench.job.metrics.context("no metrics")?.steps)?;
+    let (last, before) = zero.split_last().context("no releases")?;
+    let mut expected = sum(last).context("no sum")?;
+    expected[0] += steps;
+    for (name, hostile) in guests::HOSTILE {
+        let found = bench.run(&guests::for_the_marked(hostile)?, units(), 2)?;
+        let (last, found) = found.split_last().context("no releases")?;
+        ensure!(found == before, "{name}: another release changed");
+        ensure!(sum(last).as_ref() == Some(&expected), "{name}: not one failure");
+    }
+    Ok(())
+}
+
+/// A patient turns its group's failure as it turns its update. With what one patient is charged
+/// for, that would be too cheap: two clips are charged.
+#[test]
+fn in_groups_a_patient_moves_metrics_by_two_clips_at_most() -> Result<()> {
+    let mut bench = Bench::new()?;
+    (bench.job.gate.mode, bench.job.centring) = (GateMode::Groups(6), None);
+    orders::measure(&mut bench.job, 1 << 15)?;
+    let trap = TURNS.replace("(call $fill (local.get $out) (f32.const -1e6))", "unreachable");
+    let hostile = guests::for_everybody(&trap)?;
+    let mut without = units();
+    without.remove(MARKED);
+    let metrics = |units| -> Result<_> {
+        let last = bench.run(&hostile, units, 2)?.pop().context("no releases")?;
+        let cost = last.gate.release().cost()?.as_pico();
+        ensure!((last.stage, last.cost) == (Stage::Metrics, cost), "{last:?}");
+        let by_unit = cloister_privacy::Zcdp::of_gaussian(last.gate.steps, last.gate.sigma)?;
+        ensure!(cost.abs_diff(4 * by_unit.as_pico()) <= 4, "not of two clips: {cost}");
+        Ok((last.gate.steps, last.tensors[0].whole().context("no sum")?.to_vec()))
+    };
+    let ((steps, with), (_, without)) = (metrics(units())?, metrics(without)?);
+    let square = with.iter().zip(&without).map(|(a, b)| (a - b).pow(2)).sum::<i64>();
+    let moved = (square as f64).sqrt() / steps as f64;
+    println!("one patient moved the metrics of its group by {moved:.3} clips");
+    ensure!((1.0..=2.0).contains(&moved), "{moved} clips");
     Ok(())
 }

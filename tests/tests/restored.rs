@@ -17,18 +17,19 @@ fn a_ledger_from_an_old_copy_is_found_by_releases() -> Result<()> {
     let (home, old) = (root.join("north"), root.join("old"));
     fs::create_dir(&old)?;
     copy(&home, &old)?;
-    fs::write(root.join("job.toml"), small::job(2, 500))?;
+    fs::write(root.join("job.toml"), small::measured_job(2, 500))?;
     world.start()?;
     world.push()?;
-    output(&mut world.run(&root.join("job.toml"), &root.join("results"))?)?;
+    let ran = output(&mut world.run(&root.join("job.toml"), &root.join("results"))?)?;
+    ensure!(ran.contains("on the owners' own rows") && ran.contains("(noise sd "), "{ran}");
     let verified = &world.verify(&root.join("results"))?["jobs"][0]["releases_verified"];
-    ensure!(*verified == 2, "{verified} releases verify");
+    ensure!(*verified == 3, "{verified} releases verify");
 
     let history = ["budget", "history", "--home", "north", "--results", "results", "--json"];
     let found: Value = serde_json::from_str(&world.cloister(&history)?)?;
     let against = &found["against"];
-    ensure!(against["receipts"] == 2 && against["gaps"] == Value::Array(vec![]), "{against}");
-    ensure!(against["reservations"][0]["releases"] == 2, "{against}");
+    ensure!(against["receipts"] == 3 && against["gaps"] == Value::Array(vec![]), "{against}");
+    ensure!(against["reservations"][0]["releases"] == 3, "{against}");
 
     // An auditor computes all of it again, from what the owners hand over.
     for owner in OWNERS {

@@ -6,7 +6,7 @@ use cloister_protocol::{
     brokering::GrantRequest,
     code::{CodeManifest, Parameter},
     dataset::{ColumnType, Role, Unit},
-    job::{Centring, GateMode},
+    job::{Centring, GateMode, Metrics},
     transcript::Transcript,
 };
 use cloister_simulated::pcr;
@@ -264,6 +264,16 @@ const MUTATIONS: &[Mutation] = &[
     ("a round more than was paid for", Rule::CostMismatch, |s| s.job.rounds += 1),
     ("centring that was not paid for", Rule::CostMismatch, |s| {
         s.job.centring = Some(Centring { clip: 8.0, steps: 1024, sigma: 1 << 20 });
+    }),
+    ("metrics that were not paid for", Rule::CostMismatch, |s| {
+        s.job.metrics = Some(Metrics { loss: 1.0, steps: 1024, sigma: 1 << 20 });
+    }),
+    ("metrics of groups at the price of units", Rule::CostMismatch, |s| {
+        s.job.metrics = Some(Metrics { loss: 1.0, steps: 1024, sigma: 1 << 20 });
+        // As it would be if only rounds were in groups.
+        let by_unit = s.job.charges().total().unwrap().as_pico();
+        s.job.gate.mode = GateMode::Groups(4);
+        s.job.cost = 4 * s.job.cost + (by_unit - s.job.cost);
     }),
     ("less noise than the policy allows", Rule::JobBudget, |s| {
         s.job.gate.sigma = 20_000;

@@ -30,7 +30,7 @@ use crate::{
 ///
 /// Nothing is reserved and nobody is asked. Epsilon is at the delta of the policy's limit
 /// of one job. The job has an update for each unit in each round, unless it is said
-/// otherwise, and no centring release.
+/// otherwise, and no release beside its rounds.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   cloister budget plan --home hospital-a

@@ -35,6 +35,7 @@ use crate::{
     run::{
         compile::{self as job, Parts},
         datasets::Chosen,
+        metrics::Measured,
         plan::{self, Planned},
         text::JobText,
     },
@@ -265,13 +266,15 @@ struct Shown {
     centre: Vec<f64>,
     rounds: Vec<Round>,
     model: Option<Vec<f32>>,
+    metrics: Option<Vec<f64>>,
 }
 
 impl Shown {
     fn new(ui: Ui, rounds: u32) -> Result<Self> {
         let (bar, interrupted) = (ui.bar(rounds.into(), "training"), interrupt::Flag::listen()?);
         let (last, rounds) = (Instant::now(), Vec::new());
-        Ok(Self { bar, interrupted, last, centre: Vec::new(), rounds, model: None })
+        let (centre, model, metrics) = (Vec::new(), None, None);
+        Ok(Self { bar, interrupted, last, centre, rounds, model, metrics })
     }
 }
 
@@ -290,6 +293,9 @@ impl Outlet for Shown {
             let (loss, accuracy) = (first("loss"), first("accuracy"));
             self.rounds.push(Round { number, loss, accuracy, took });
             self.bar.set_position(number.into());
+        }
+        if let Some(metrics) = output.doubles("metrics") {
+            self.metrics = Some(metrics.to_vec());
         }
         if let Some(model) = output.doubles("final_model") {
             self.model = Some(model.iter().map(|value| *value as f32).collect());
@@ -334,6 +340,10 @@ fn report(tried: &Tried) -> Result<Report> {
             format!("loss {loss:.4}, accuracy {accuracy:.4}, {ms:.1} ms"),
         );
     }
+    let measured = shown.metrics.as_ref().and_then(|metrics| Measured::new(job, metrics));
+    if let Some(measured) = &measured {
+        page = measured.rows(page.blank().title("Metrics, as they would be released"));
+    }
     page = page.blank().append(ways.page());
     let mut json_findings = serde_json::Map::new();
     for (when, found) in findings {
@@ -364,6 +374,7 @@ fn report(tried: &Tried) -> Result<Report> {
         "delta": text.delta,
         "rounds": rounds,
         "ways": ways.json(),
+        "metrics": measured.as_ref().map(Measured::json),
         "updates": json_findings,
     });
     Ok(Report::done(page, json))

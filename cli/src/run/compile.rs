@@ -39,6 +39,7 @@ pub fn compile(text: &JobText, parts: &Parts<'_>, public_set: Option<PublicSet>)
         rounds: text.rounds,
         gate: parts.planned.gate,
         centring: parts.planned.centring,
+        metrics: parts.planned.metrics,
         server: ServerStep {
             rate: text.server.rate,
             momentum: text.server.momentum,
@@ -101,7 +102,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::run::{plan, tables, text::tests::job as text};
+    use crate::run::{
+        plan, tables,
+        text::{MetricsText, tests::job as text},
+    };
 
     fn code() -> Verified<CodeManifest> {
         let manifest = CodeManifest {
@@ -147,6 +151,19 @@ mod tests {
         assert_eq!(job.gate.sigma, planned.plan.round.sigma_steps);
         assert_eq!(job.charges().total().unwrap(), planned.plan.total);
         assert_eq!(job.units(), 250);
+        let mut measured = text();
+        measured.metrics = Some(MetricsText { share: "1/10".into(), loss: 0.25 });
+        let planned = plan::plan(&measured).unwrap();
+        let parts = Parts { code: &code, planned: &planned, datasets: &datasets };
+        let job = compile(&measured, &parts, None).unwrap();
+        let metrics = job.metrics.unwrap();
+        assert_eq!(job.charges().total().unwrap().as_pico(), job.cost);
+        assert_eq!(
+            (metrics.loss, metrics.sigma),
+            (0.25, planned.plan.metrics.unwrap().sigma_steps)
+        );
+        assert_eq!(job.releases(), 26);
+        let parts = Parts { planned: &plan::plan(&text()).unwrap(), ..parts };
         let again = compile(&text(), &parts, None).unwrap();
         assert_ne!(job.job, again.job);
     }

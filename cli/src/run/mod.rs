@@ -4,6 +4,7 @@ pub mod compile;
 pub mod datasets;
 pub mod follow;
 pub mod jobs;
+pub mod metrics;
 pub mod model;
 pub mod plan;
 mod results;

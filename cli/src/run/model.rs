@@ -18,7 +18,7 @@ use crate::{
 pub const NAME: &str = "model.safetensors";
 
 /// `model` (F64) and, if the job centred its features, `centre` (F64), with what is
-/// needed to use them in the file's metadata. From the last release, and the tensors of the
+/// needed to use them in the file's metadata. From the last round's release, and the tensors of the
 /// centring release if there is one.
 pub fn bytes(
     last: &CheckedReceipt,
@@ -26,7 +26,7 @@ pub fn bytes(
     centring: Option<&Tensors>,
 ) -> Result<Vec<u8>> {
     let model = tensors.f64s("final_model").ok_or_else(|| {
-        Error::failed("the last release has no tensor final_model: the host is of another version")
+        Error::failed("the last round has no tensor final_model: the host is of another version")
     })?;
     let mut vectors = BTreeMap::from([("model", model)]);
     if let Some(centre) = centring.and_then(|tensors| tensors.f64s("centre")) {

@@ -1,9 +1,12 @@
 //! From what a person wants to spend to what the gate does.
 
-use cloister_privacy::{Accounting, CentringRequest, Plan, PlanRequest, Rate, Sensitivity};
-use cloister_protocol::job::{Centring, Gate, GateMode, Job};
+use cloister_privacy::{Accounting, BesideRequest, Plan, PlanRequest, Rate, Sensitivity};
+use cloister_protocol::job::{Centring, Gate, GateMode, Job, Metrics};
 
-use super::text::JobText;
+use super::{
+    metrics,
+    text::{CentringText, JobText, MetricsText},
+};
 use crate::{
     error::{Context, Error, Result},
     ui::Page,
@@ -15,6 +18,8 @@ pub struct Planned {
     pub gate: Gate,
     /// What the centring release's gate does.
     pub centring: Option<Centring>,
+    /// What the metrics release's gate does.
+    pub metrics: Option<Metrics>,
     /// Costs.
     pub plan: Plan,
 }
@@ -22,7 +27,9 @@ pub struct Planned {
 /// Chooses the least noise that keeps the job within its epsilon and delta.
 pub fn plan(text: &JobText) -> Result<Planned> {
     let steps = text.steps;
-    let share = text.centring.as_ref().map(super::text::CentringText::share).transpose()?;
+    let beside = |share: Option<Result<_>>| {
+        share.transpose().map(|share| share.map(|share| BesideRequest { steps, share }))
+    };
     let sampling = text.sampling.map(Rate::nearest).transpose().doing("sampling")?;
     let request = PlanRequest {
         epsilon: text.epsilon,
@@ -32,7 +39,8 @@ pub fn plan(text: &JobText) -> Result<Planned> {
         sensitivity: text.groups.map_or(Sensitivity::Unit, |_| Sensitivity::Group),
         sampling,
         accounting: text.accounting()?,
-        centring: share.map(|share| CentringRequest { steps, share }),
+        centring: beside(text.centring.as_ref().map(CentringText::share))?,
+        metrics: beside(text.metrics.as_ref().map(MetricsText::share))?,
     };
     let plan = request.solve().doing("the job cannot be planned")?;
     let mode = match (text.groups, sampling) {
@@ -50,7 +58,12 @@ pub fn plan(text: &JobText) -> Result<Planned> {
         steps: release.steps,
         sigma: release.sigma_steps,
     });
-    Ok(Planned { gate, centring, plan })
+    let metrics = text.metrics.as_ref().zip(plan.metrics).map(|(text, release)| Metrics {
+        loss: text.loss,
+        steps: release.steps,
+        sigma: release.sigma_steps,
+    });
+    Ok(Planned { gate, centring, metrics, plan })
 }
 
 /// The plan for the person who pays with other people's privacy.
@@ -76,6 +89,10 @@ pub fn page(planned: &Planned, job: &Job, text: &JobText, each: &str) -> Result<
     }
     if let Some(c) = &job.centring {
         page = page.row("centring", noise(GateMode::Unit, c.clip, c.steps, c.sigma));
+    }
+    if let Some([each, _, _, loss]) = metrics::deviations(job) {
+        let noise = format!("noise of {each:.2e} in accuracy and shares, {loss:.2e} in the loss");
+        page = page.row("metrics", noise);
     }
     Ok(page
         .row("releases", releases)

@@ -68,7 +68,12 @@ impl Table {
                 "event": "release",
                 "number": release.number,
                 "of": release.of,
-                "round": match release.stage { Stage::Round(round) => round, Stage::Centring => 0 },
+                "round": match release.stage {
+                    Stage::Centring => Some(0),
+                    Stage::Round(round) => Some(round),
+                    Stage::Metrics => None,
+                },
+                "stage": release.stage,
                 "units": release.divisor,
                 "accuracy": accuracy,
                 "epsilon": epsilon,
@@ -83,6 +88,7 @@ impl Table {
         let stage = match release.stage {
             Stage::Centring => "centre".to_owned(),
             Stage::Round(round) => format!("{round}/{}", fetched.checked.job.value.rounds),
+            Stage::Metrics => "metrics".to_owned(),
         };
         let accuracy = accuracy.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
         let units = release.divisor;

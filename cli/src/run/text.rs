@@ -53,6 +53,8 @@ pub struct JobText {
     pub valid_for: String,
     /// The release that centres the features, if wanted.
     pub centring: Option<CentringText>,
+    /// The release about the owners' own rows, if wanted.
+    pub metrics: Option<MetricsText>,
     /// What happens to each round's mean.
     pub server: ServerText,
     /// When releases happen.
@@ -81,6 +83,17 @@ pub struct CentringText {
     pub clip: f64,
     /// Its share of the budget, as a fraction: "1/5".
     pub share: String,
+}
+
+/// The metrics release.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsText {
+    /// Its share of the budget, as a fraction: "1/10".
+    pub share: String,
+    /// The loss that counts as 1, as every larger one does.
+    #[serde(default = "one_f64")]
+    pub loss: f64,
 }
 
 /// The server's step.
@@ -192,20 +205,25 @@ fn days(text: &str) -> Option<jiff::SignedDuration> {
 impl CentringText {
     /// The share as the privacy crate takes it.
     pub fn share(&self) -> Result<Share> {
-        let parts = self.share.split_once('/');
-        let number = |text: &str| text.trim().parse::<u32>().ok();
-        let numbers = parts.and_then(|(top, bottom)| Some((number(top)?, number(bottom)?)));
-        let share = numbers.map(|(top, bottom)| Share::new(top, bottom));
-        match share {
-            Some(Ok(share)) => Ok(share),
-            Some(Err(error)) => Err(Error::failed(format!("centring.share: {error}"))),
-            None => {
-                let found = &self.share;
-                Err(Error::failed(format!(
-                    "centring.share = {found:?}: write a fraction as \"1/5\""
-                )))
-            }
-        }
+        share("centring.share", &self.share)
+    }
+}
+
+impl MetricsText {
+    /// The share as the privacy crate takes it.
+    pub fn share(&self) -> Result<Share> {
+        share("metrics.share", &self.share)
+    }
+}
+
+fn share(field: &str, text: &str) -> Result<Share> {
+    let parts = text.split_once('/');
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let numbers = parts.and_then(|(top, bottom)| Some((number(top)?, number(bottom)?)));
+    match numbers.map(|(top, bottom)| Share::new(top, bottom)) {
+        Some(Ok(share)) => Ok(share),
+        Some(Err(error)) => Err(Error::failed(format!("{field}: {error}"))),
+        None => Err(Error::failed(format!("{field} = {text:?}: write a fraction as \"1/5\""))),
     }
 }
 
@@ -248,6 +266,10 @@ pub mod tests {
         assert_eq!(job.steps, 1 << 14);
         assert_eq!(job.validity().unwrap(), 3600);
         assert_eq!(job.centring.unwrap().share().unwrap(), Share::FIFTH);
+        assert!(job.metrics.is_none(), "nobody is charged for what was not asked for");
+        let metrics = TEXT.replace("[server]", "[metrics]\nshare = \"1/10\"\n[server]");
+        let metrics = toml::from_str::<JobText>(&metrics).unwrap().metrics.unwrap();
+        assert_eq!((metrics.share().unwrap(), metrics.loss), (Share::new(1, 10).unwrap(), 1.0));
     }
 
     #[test]

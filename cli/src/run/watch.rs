@@ -11,7 +11,7 @@ use cloister_protocol::{
 };
 use serde_json::json;
 
-use super::{model, table::Table};
+use super::{metrics::Measured, model, table::Table};
 use crate::verify::cost;
 use crate::{
     error::{Context, Error, Result},
@@ -54,6 +54,7 @@ impl Watch<'_> {
         let started = Instant::now();
         let mut last: Option<Fetched> = None;
         let mut centring: Option<Fetched> = None;
+        let mut measured: Option<Measured> = None;
         let mut have = 0;
         let status = loop {
             let status = self.patiently(|| self.host.wait(self.id, have))?;
@@ -63,10 +64,14 @@ impl Watch<'_> {
                 let epsilon = cost::epsilon(&fetched.checked, number + 1, self.delta)
                     .doing("the job's cost")?;
                 table.release(&fetched, epsilon, started.elapsed());
-                if fetched.checked.release.value.stage == Stage::Centring {
-                    centring = Some(fetched);
-                } else {
-                    last = Some(fetched);
+                let stage = fetched.checked.release.value.stage;
+                match stage {
+                    Stage::Centring => centring = Some(fetched),
+                    Stage::Round(_) => last = Some(fetched),
+                    Stage::Metrics => {
+                        let job = &fetched.checked.job.value;
+                        measured = Measured::of(job, stage, &fetched.tensors);
+                    }
                 }
             }
             have = status.releases.max(have);
@@ -79,7 +84,7 @@ impl Watch<'_> {
             return Err(refused(&status));
         }
         let last = last.ok_or_else(|| Error::failed("the job ended without a release"))?;
-        self.finish(&last, centring.as_ref(), have, started.elapsed())
+        self.finish(&last, centring.as_ref(), measured.as_ref(), have, started.elapsed())
     }
 
     /// Asks the host until it answers, or for as long as patience lasts.
@@ -121,6 +126,7 @@ impl Watch<'_> {
         &self,
         last: &Fetched,
         centring: Option<&Fetched>,
+        measured: Option<&Measured>,
         releases: u32,
         time: Duration,
     ) -> Result<Report> {
@@ -135,10 +141,14 @@ impl Watch<'_> {
         let (delta, seconds) = (self.delta, time.as_secs_f64());
         let verify = format!("cloister verify {} --trust measurements.toml", self.folder.display());
         let each = unit::for_each(last.checked.datasets.iter().map(|(header, _)| header));
-        let page = Page::new()
+        let mut page = Page::new()
             .blank()
             .good("Done.")
-            .row_if("accuracy", accuracy.map(|a| format!("{a:.4} on the public set")))
+            .row_if("accuracy", accuracy.map(|a| format!("{a:.4} on the public set")));
+        if let Some(measured) = measured {
+            page = measured.rows(page);
+        }
+        let page = page
             .row("cost", format!("epsilon {spent:.4} at delta {delta:e}, {each}"))
             .row("model", path.display())
             .next(verify);
@@ -149,6 +159,7 @@ impl Watch<'_> {
             "rounds": job.rounds,
             "units": job.units(),
             "accuracy": accuracy,
+            "metrics": measured.map(Measured::json),
             "epsilon": spent,
             "delta": self.delta,
             "seconds": seconds,

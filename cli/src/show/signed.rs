@@ -5,7 +5,7 @@ use cloister_broker::{
     policy::{Policy, explain},
 };
 use cloister_party::Enrolment;
-use cloister_privacy::Accounting;
+use cloister_privacy::{Accounting, METRICS_CLIP};
 use cloister_protocol::{
     Kind, Signed,
     code::{CodeApproval, CodeManifest},
@@ -97,6 +97,10 @@ fn job(job: &Verified<Job>) -> (Page, Value) {
     if let Some(c) = &value.centring {
         page = page.row("centring", gate(c.clip, c.steps, c.sigma));
     }
+    if let Some(m) = &value.metrics {
+        let gate = gate(METRICS_CLIP, m.steps, m.sigma);
+        page = page.row("metrics", format!("{gate}, losses up to {}", m.loss));
+    }
     page = page
         .row("cost", format!("{} pico-rho of zCDP to each population", value.cost))
         .row("units", value.units())
@@ -119,6 +123,7 @@ fn job(job: &Verified<Job>) -> (Page, Value) {
         "rounds": value.rounds,
         "gate": value.gate,
         "centring": value.centring,
+        "metrics": value.metrics,
         "server": value.server,
         "parameters": value.parameters,
         "cost_pico_rho": value.cost,

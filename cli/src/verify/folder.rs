@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, path::Path, path::PathBuf};
 use cloister_protocol::{limits, release::Stage};
 
 use super::{
-    Outcome,
+    Outcome, Released,
     chain::Coverage,
     read::{self, entries},
 };
@@ -77,7 +77,10 @@ fn compare(folder: &Path, path: &Path, outcomes: &mut [Outcome]) {
 
 /// The model's file, from the releases.
 fn again(outcome: &Outcome) -> std::result::Result<Vec<u8>, String> {
-    let (Coverage::Complete, Some(last)) = (outcome.coverage, outcome.releases.last()) else {
+    // After the last round there may be metrics.
+    let round = |one: &&Released| matches!(one.checked.release.value.stage, Stage::Round(_));
+    let last = outcome.releases.iter().rfind(round);
+    let (Coverage::Complete, Some(last)) = (outcome.coverage, last) else {
         let of = outcome.releases[0].checked.release.value.of;
         return Err(format!(
             "that needs all {of} releases of the job; `cloister follow` fetches them"

@@ -7,7 +7,7 @@
 //!    time is one at which the job could be granted.
 //! 3. What each release cost is computed again.
 //! 4. Several releases of a job form its chain, from the first on.
-//! 5. The released models follow from the released sums, bit for bit.
+//! 5. The released models and metrics follow from the released sums, bit for bit.
 //! 6. Data, job and code are of those whose enrolments were given.
 //! 7. The model in a folder is the one that its releases give, byte for byte.
 //!

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use cloister_attestation::{Claims, Outcome as CheckOutcome, Platform, Verdict};
 use cloister_party::Role;
+use cloister_privacy::METRICS_CLIP;
 use cloister_protocol::PublicKey;
 use serde_json::{Value, json};
 
 use super::{Findings, Outcome, chain::Coverage, cost, identities::Pins};
 use crate::{
     error::{Context, Result},
+    run::metrics::Measured,
     ui::{self, Page, Report, printable},
     unit,
 };
@@ -192,6 +194,13 @@ fn foundations(outcome: &Outcome, delta: f64) -> Result<Page> {
         let line = format!("clip {}, {} steps, noise sigma {} steps", c.clip, c.steps, c.sigma);
         page = page.row("centring", line);
     }
+    if let Some(m) = &job.metrics {
+        let line = format!("clip {METRICS_CLIP}, {} steps, noise sigma {} steps", m.steps, m.sigma);
+        page = page.row("metrics", line);
+    }
+    if let Some(measured) = measured(outcome) {
+        page = measured.rows(page);
+    }
     let epsilon = epsilon(outcome, delta)?;
     let each = unit::for_each(first.datasets.iter().map(|(header, _)| header));
     let line = format!("epsilon {epsilon:.4} at delta {delta:e} {each}, by the whole job");
@@ -262,6 +271,12 @@ fn lower(outcome: &Outcome, delta: f64) -> Result<Option<f64>> {
     cost::epsilon_lower(&outcome.releases[0].checked, delta).doing("the job's cost")
 }
 
+/// The job's metrics, if their release is there.
+fn measured(outcome: &Outcome) -> Option<Measured> {
+    let last = outcome.releases.last()?;
+    Measured::of(&last.checked.job.value, last.checked.release.value.stage, &last.tensors)
+}
+
 fn key(key: &PublicKey) -> String {
     key.id().digest().short()
 }
@@ -286,7 +301,7 @@ fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
             })
         })
         .collect();
-    let accuracy = outcome.releases.last().and_then(|one| one.tensors.scalar("accuracy"));
+    let accuracy = outcome.releases.iter().rev().find_map(|one| one.tensors.scalar("accuracy"));
     Ok(json!({
         "accepted": outcome.accepted(),
         "failures": outcome.failures,
@@ -321,6 +336,7 @@ fn machine(outcome: &Outcome, pins: &Pins, delta: f64) -> Result<Value> {
         "order": cost::accounting(first).order(),
         "delta": delta,
         "last_accuracy": accuracy,
+        "metrics": measured(outcome).as_ref().map(Measured::json),
     }))
 }
 

@@ -1,10 +1,10 @@
-//! The released models, computed again from the released sums.
+//! The released models and metrics, computed again from the released sums.
 //!
 //! The server's step is post-processing with fixed arithmetic, so whoever has the
 //! noised sums gets the same models bit for bit. They begin from the first model, which the
 //! code's `init` made from the job's parameters and the first release says.
 
-use cloister_privacy::{Gate, NoisySum, Server};
+use cloister_privacy::{Gate, Metrics, NoisySum, Server};
 use cloister_protocol::release::{Release, Stage};
 
 use super::read::Released;
@@ -20,11 +20,11 @@ pub fn check(releases: &[Released]) -> Result<usize, String> {
     let mut replayed = 0;
     for one in releases {
         let release = &one.checked.release.value;
-        let mean = mean(one, release)?;
         match release.stage {
-            Stage::Centring => same(one, release, "centre", &mean)?,
+            Stage::Centring => same(one, release, "centre", &mean(one, release)?)?,
+            Stage::Metrics => same(one, release, "metrics", &metrics(one, release)?)?,
             Stage::Round(round) => {
-                model.apply(&mean).map_err(|error| {
+                model.apply(&mean(one, release)?).map_err(|error| {
                     format!("release {}: the sum cannot be replayed: {error}", release.number)
                 })?;
                 same(one, release, "model", model.model())?;
@@ -53,11 +53,27 @@ fn first_model(first: &Released) -> Result<Vec<f32>, String> {
 
 /// The mean that follows from the released sum.
 fn mean(one: &Released, release: &Release) -> Result<Vec<f64>, String> {
+    let mean = sum(one, release)?.mean(release.divisor);
+    mean.map_err(|error| format!("release {}: {error}", release.number))
+}
+
+/// The metrics that follow from it.
+fn metrics(one: &Released, release: &Release) -> Result<Vec<f64>, String> {
+    let number = release.number;
+    let Some(declared) = one.checked.job.value.metrics else {
+        return Err(format!("release {number} is of metrics, and the job has none"));
+    };
+    let sum = sum(one, release)?;
+    let means = Metrics::new(declared.loss, declared.steps)
+        .and_then(|metrics| metrics.means(&sum, release.divisor));
+    Ok(means.map_err(|error| format!("release {number}: {error}"))?.to_vec())
+}
+
+fn sum(one: &Released, release: &Release) -> Result<NoisySum, String> {
     let number = release.number;
     let sum = one.tensors.i64s("noised_sum").ok_or_else(|| lacks(number, "noised_sum"))?;
     let gate = Gate::new(release.gate.clip, release.gate.steps, sum.len());
     gate.and_then(|gate| NoisySum::from_released(gate, sum.to_vec()))
-        .and_then(|sum| sum.mean(release.divisor))
         .map_err(|error| format!("release {number}: {error}"))
 }
 

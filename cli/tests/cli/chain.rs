@@ -11,8 +11,8 @@ use cloister_protocol::{
     grant::Grant,
     hpke,
     job::{
-        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, PublicSet, Recipients,
-        Schedule, ServerStep,
+        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, Metrics, PublicSet,
+        Recipients, Schedule, ServerStep,
     },
     release::{DatasetProof, Receipt, Release, Stage, tensors_digest},
     transcript::{Nonce, Transcript, TranscriptId},
@@ -20,7 +20,7 @@ use cloister_protocol::{
 use cloister_simulated::{Attester, LEAF_LIFETIME, Pcrs, UnixTime, Vendor, pcr};
 use serde_bytes::{ByteArray, ByteBuf};
 
-use super::tensors::{STEPS, Tensor, UNITS, file, model_file, stages};
+use super::tensors::{LOSS, STEPS, Tensor, UNITS, file, model_file, stages};
 
 const SIGMA: u64 = 20_000;
 /// 2026-01-01, when the evidence is made unless something else is asked for.
@@ -38,6 +38,10 @@ pub struct Tampering {
     pub final_model: bool,
     /// The same, of the centre.
     pub centre: bool,
+    /// A job with metrics.
+    pub measured: bool,
+    /// Metrics that are not what their sum gives.
+    pub metrics: bool,
     /// A release that says it cost less.
     pub release_cost: bool,
     /// A job that says it costs less.
@@ -79,7 +83,7 @@ pub enum Evidence {
 }
 
 /// A folder with `measurements.toml`, the homes `hospital`, `lab` and `author`, and
-/// `results/` of three releases and the model.
+/// `results/` of three releases, or four with metrics, and the model.
 pub struct Chain(tempfile::TempDir);
 
 fn key() -> SigningKey {
@@ -155,8 +159,11 @@ impl Chain {
         fs::create_dir(folder.path().join("results")).unwrap();
         let mut previous = None;
         for (number, (stage, mut tensors)) in (0..).zip(stages(&server, tampering)) {
-            let centring = stage == Stage::Centring;
-            let gate = if centring { Gate { clip: 8.0, ..job.gate } } else { job.gate };
+            let gate = match stage {
+                Stage::Centring => Gate { clip: 8.0, ..job.gate },
+                Stage::Round(_) => job.gate,
+                Stage::Metrics => Gate { clip: 1.0, ..job.gate },
+            };
             if tampering.extra && number == 1 {
                 tensors.push(Tensor::floats("rows", &[0.5], false));
             }
@@ -177,7 +184,7 @@ impl Chain {
                 transcript: id,
                 job: job_id,
                 number,
-                of: 3,
+                of: job.releases(),
                 stage,
                 gate,
                 divisor: UNITS,
@@ -290,7 +297,8 @@ fn job(
     code: Id<CodeManifest>,
     tampering: &Tampering,
 ) -> Job {
-    let cost = 3 * Zcdp::of_gaussian(STEPS, SIGMA).unwrap().as_pico();
+    let releases = if tampering.measured { 4 } else { 3 };
+    let cost = releases * Zcdp::of_gaussian(STEPS, SIGMA).unwrap().as_pico();
     Job {
         version: 1,
         job: ByteArray::new([1; 16]),
@@ -307,6 +315,7 @@ fn job(
         rounds: 2,
         gate: Gate { mode: GateMode::Unit, clip: 0.5, steps: STEPS, sigma: SIGMA },
         centring: Some(Centring { clip: 8.0, steps: STEPS, sigma: SIGMA }),
+        metrics: tampering.measured.then_some(Metrics { loss: LOSS, steps: STEPS, sigma: SIGMA }),
         server: ServerStep { rate: 2.0, momentum: 0.5, average_last: 2, scale: 10.0, clamp: 3.0 },
         schedule: Schedule { first_ms: 100, interval_ms: 100 },
         limits: CallLimits { fuel: 10_000, memory: 1 << 20 },

@@ -12,10 +12,14 @@ use super::chain::Tampering;
 
 pub const UNITS: u64 = 100;
 pub const STEPS: u64 = 1024;
+/// The loss that counts as 1 in metrics.
+pub const LOSS: f64 = 0.25;
 
 const FIRST_MODEL: [f32; 2] = [0.25, -1.1];
 const CENTRE: [i64; 1] = [4321];
 const SUMS: [[i64; 2]; 2] = [[12_345, -777], [-999, 31_415]];
+/// Of 100 units: failed, clipped, accuracy, loss, each less one half.
+const METRICS: [i64; 4] = [-50_000, -20_480, 46_000, -40_960];
 
 pub struct Tensor {
     pub name: &'static str,
@@ -64,7 +68,7 @@ fn start(step: &ServerStep) -> ServerState {
     Server::new(step.rate, step.momentum, step.average_last).unwrap().start(&FIRST_MODEL).unwrap()
 }
 
-/// What the three releases hold: centring and two rounds.
+/// What the releases hold: centring, two rounds, and metrics if they are asked for.
 pub fn stages(step: &ServerStep, tampering: &Tampering) -> Vec<(Stage, Vec<Tensor>)> {
     let mut state = start(step);
     let mut stages = vec![(
@@ -87,6 +91,12 @@ pub fn stages(step: &ServerStep, tampering: &Tampering) -> Vec<(Stage, Vec<Tenso
         tensors.push(Tensor::floats("accuracy", &[0.75], false));
         tensors.push(Tensor::floats("loss", &[0.2], false));
         stages.push((Stage::Round(round), tensors));
+    }
+    if tampering.measured {
+        let mut means = mean(1.0, &METRICS).into_iter().map(|mean| mean + 0.5).collect::<Vec<_>>();
+        means[3] *= LOSS;
+        let metrics = Tensor::floats("metrics", &means, tampering.metrics);
+        stages.push((Stage::Metrics, vec![Tensor::sums(&METRICS), metrics]));
     }
     stages
 }

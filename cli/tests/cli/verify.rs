@@ -96,6 +96,25 @@ fn a_model_that_does_not_follow_from_the_sums_is_denied() {
     denied(&Tampering { centre: true, ..Tampering::default() }, "\"centre\"");
 }
 
+/// The model is that of the last round, and metrics come after it.
+#[test]
+fn metrics_are_computed_again_and_shown_with_their_noise() {
+    let measured = || Tampering { measured: true, ..Tampering::default() };
+    let chain = Chain::make(&measured());
+    let page = works(chain.path(), &["verify", "results", "--trust", "measurements.toml"]);
+    assert!(page.starts_with("ACCEPTED  all 4 releases"), "{page}");
+    assert!(page.contains("made again from the releases, byte for byte"), "{page}");
+    // 20,000 of 1024 steps over 100 units is 0.195.
+    let line = "accuracy 0.949 (noise sd 0.195), loss 0.0250 (noise sd 0.0488)";
+    assert!(page.contains(line), "{page}");
+    assert!(page.contains("0.012 have none, 0.300 are clipped (noise sd 0.195"), "{page}");
+    let job = &verify(chain.path(), &[])["jobs"][0];
+    assert_eq!(job["last_accuracy"], 0.75, "that on the public set");
+    assert!((job["metrics"]["values"]["clipped"].as_f64().unwrap() - 0.3).abs() < 1e-12);
+    denied(&Tampering { metrics: true, ..measured() }, "\"metrics\" does not follow");
+    denied(&Tampering { job_cost: true, ..measured() }, "its gates cost");
+}
+
 #[test]
 fn a_false_cost_is_denied() {
     denied(&Tampering { release_cost: true, ..Tampering::default() }, "its gate costs");

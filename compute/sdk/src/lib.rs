@@ -106,8 +106,8 @@ pub trait Trainer {
     /// The runtime steps against it: `model -= rate * mean(update)`.
     fn update(model: &Tensor, rows: Rows<'_>, params: &Params) -> Tensor;
 
-    /// Predictions for public rows: as many rows as `features`, one column for
-    /// each target.
+    /// Predictions for public rows, or one unit's own for metrics: as many rows as
+    /// `features`, one column for each target.
     fn score(model: &Tensor, features: &Tensor, params: &Params) -> Tensor;
 }
 

@@ -89,9 +89,9 @@ fn iterates(plan: &Plan) -> u64 {
 
 /// Refuses a job whose releases are larger than a file, or all together than the memory.
 pub(super) fn check(job: &Job, plan: &Plan) -> Result<(), Refused> {
-    // The last release has three vectors of the model's size, the first one more than the
-    // others, which have two.
-    let vectors = if job.releases() == 1 { 4 } else { 3 };
+    // The last round has three vectors of the model's size, the first release one more than the
+    // others, which have two. That of metrics is small.
+    let vectors = if job.rounds == 1 && job.centring.is_none() { 4 } else { 3 };
     let largest = file_bound(plan.dimension(), vectors);
     for (what, found, limit) in [
         ("the largest release", largest, limits::TENSORS),

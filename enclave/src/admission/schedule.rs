@@ -47,9 +47,33 @@ pub struct Extent {
     pub matched: u64,
 }
 
-/// The least interval in which any round of this job is sure to be over.
+/// The least interval in which any round of this job is sure to be over, and its metrics.
 #[must_use]
 pub fn least_interval(data: Extent, plan: &Plan, settings: &Settings, workers: usize) -> Duration {
+    let round = round(data, plan, settings, workers);
+    match plan.measured() {
+        Some(measured) => round.max(metrics(measured, data, plan, settings, workers)),
+        None => round,
+    }
+}
+
+/// Two calls for each that is measured, an update and a score, both with the fuel of an update; a
+/// pass over the update for its norm, and one over the rows for what was predicted of them.
+fn metrics(
+    measured: u64,
+    data: Extent,
+    plan: &Plan,
+    settings: &Settings,
+    workers: usize,
+) -> Duration {
+    let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+    fuel::worst_case_round(measured, measured, workers, &settings.limits)
+        .saturating_mul(2)
+        .saturating_add(gate(measured, plan.dimension() as u64))
+        .saturating_add(handling(data.rows, settings))
+}
+
+fn round(data: Extent, plan: &Plan, settings: &Settings, workers: usize) -> Duration {
     let Extent { rows, units, contributions, .. } = data;
     let dimension = plan.dimension() as u64;
     let workers = u32::try_from(workers).unwrap_or(u32::MAX);
@@ -68,7 +92,7 @@ pub fn least_first(data: Extent, plan: &Plan, settings: &Settings, workers: usiz
     let first = if plan.has_centring() {
         gate(data.units, u64::from(settings.features)).saturating_add(handling(data.rows, settings))
     } else {
-        least_interval(data, plan, settings, workers)
+        round(data, plan, settings, workers)
     };
     first.saturating_add(joining(data, settings))
 }
@@ -111,13 +135,18 @@ pub(super) fn check(
     workers: usize,
 ) -> Result<(), Refused> {
     let updates = data.contributions;
+    let metrics = if plan.measured().is_some() {
+        ", or leave out [metrics], which take two calls for each"
+    } else {
+        ""
+    };
     for (field, found, least) in [
         ("first_ms", job.schedule.first_ms, least_first(data, plan, settings, workers)),
         ("interval_ms", job.schedule.interval_ms, least_interval(data, plan, settings, workers)),
     ] {
         if Duration::from_millis(found) < least {
             let why = format!(
-                "schedule.{field} is {found}; {updates} units or groups with this fuel and memory on {workers} workers may take {} ms: allow that, or lower limits.fuel or limits.memory",
+                "schedule.{field} is {found}; {updates} units or groups with this fuel and memory on {workers} workers may take {} ms: allow that, or lower limits.fuel or limits.memory{metrics}",
                 least.as_millis() + 1
             );
             return Err(Refused::new(Code::ScheduleTooTight, why));

@@ -6,6 +6,8 @@
 //! 4. Each round: one update for each unit, or group, or for each unit that a coin has take
 //!    part, from a fresh sandbox, through the gate into an integer sum; noise; the server's
 //!    step. Who took part is forgotten, and how many.
+//! 5. Metrics, if the job has them: four numbers of each unit, or group, at the final model,
+//!    the same way. No coin leaves anybody out of them.
 //!
 //! [`run`] is the same for the served path, benchmarks and tests; what differs is the
 //! [`Outlet`] that releases go to, which also decides when.
@@ -16,6 +18,7 @@
 //! workers included, is the zero update. What happens to releases afterwards (the step,
 //! the score) uses released numbers and public rows only, and the score comes from a
 //! worker that never sees a row of a dataset, so that no malice towards one shows in it.
+//! Metrics are a sum of what units' own calls said, as a round is.
 //!
 //! # Memory
 //!
@@ -26,6 +29,7 @@
 //! their own sum (4) and the model (4).
 
 mod features;
+mod metrics;
 pub mod plan;
 mod pools;
 mod timetable;
@@ -57,7 +61,7 @@ pub trait Outlet {
 pub struct Output {
     /// Its number, from 0.
     pub number: u32,
-    /// Centring, or which round.
+    /// Centring, which round, or metrics.
     pub stage: Stage,
     /// What the gate did.
     pub gate: job::Gate,
@@ -145,6 +149,13 @@ pub fn run<R: CryptoRng>(
         let stage = Stage::Round(round);
         outlet.release(Output { number, stage, gate, divisor, cost, tensors })?;
         number += 1;
+    }
+    if let Some(measured) = &plan.metrics {
+        let round = plan.rounds + 1;
+        let model = state.averaged_f32();
+        let sum = pools.metrics(round, &model, &plan.gate, &measured.metrics);
+        let noised = noise(sum, &measured.noise, rng, round);
+        outlet.release(measured.output(number, &noised))?;
     }
     ControlFlow::Continue(())
 }

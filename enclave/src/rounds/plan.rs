@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 
 use cloister_sandbox::UnitRows;
 
-use super::features::Standardise;
+use super::{features::Standardise, metrics::Measured};
 use crate::rows::{Shape, Units};
 
 /// A job, ready to run: everything in it is public and has been checked.
@@ -17,6 +17,7 @@ pub struct Plan {
     pub(super) noise: DiscreteGaussian,
     pub(super) round_cost: u64,
     pub(super) centring: Option<Centring>,
+    pub(super) metrics: Option<Measured>,
     pub(super) rounds: u32,
     pub(super) public: Option<Units>,
     server: Server,
@@ -62,6 +63,7 @@ impl Plan {
             })
         };
         let centring = job.centring.map(centring).transpose()?;
+        let metrics = job.metrics.map(|metrics| Measured::new(job, metrics)).transpose()?;
         let job::ServerStep { rate, momentum, average_last, scale, clamp } = job.server;
         let server = Server::new(rate, momentum, average_last)?;
         // Only to refuse a first model that is not finite; see `start`.
@@ -71,6 +73,7 @@ impl Plan {
             noise: DiscreteGaussian::new(sigma)?,
             round_cost: job.gate.release().cost()?.as_pico(),
             centring,
+            metrics,
             rounds: job.rounds,
             declared: job.gate,
             units: job.units(),
@@ -100,6 +103,12 @@ impl Plan {
     #[must_use]
     pub fn has_centring(&self) -> bool {
         self.centring.is_some()
+    }
+
+    /// How many units, or groups, the last release is about, if it is that of metrics.
+    #[must_use]
+    pub fn measured(&self) -> Option<u64> {
+        self.metrics.as_ref().map(|measured| measured.divisor)
     }
 
     /// The evaluation set, as one unit.

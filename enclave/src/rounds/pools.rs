@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use cloister_privacy::{Gate, IntegerSum};
+use cloister_privacy::{Gate, IntegerSum, Metrics};
 use cloister_sandbox::{Compiled, Pool, PoolError, Score, Settings, UnitRows};
 
 use crate::rows::Units;
@@ -119,6 +119,32 @@ impl<'a> Pools<'a> {
             Some(drawn) => pool.round_of(drawn, round, model, gate),
         });
         sum.unwrap_or_else(|_| gate.sum())
+    }
+
+    /// The gated sum of the metrics of every unit, each of its update and its score. What is
+    /// missing for whatever reason has failed.
+    pub(super) fn metrics(
+        &mut self,
+        round: u32,
+        model: &[f32],
+        gate: &Gate,
+        metrics: &Metrics,
+    ) -> IntegerSum {
+        let units = self.contributions;
+        if let Ok(pool) = self.units()
+            // None are, where there was no room for them.
+            && pool.units() == units
+            && let Ok(sum) = pool.metrics(round, model, gate, metrics)
+        {
+            return sum;
+        }
+        let failed = metrics.gate().quantise(&metrics.contribution(gate.clip(), None, None));
+        let mut sum = metrics.gate().sum();
+        for _ in 0..units {
+            let added = sum.add(&failed);
+            debug_assert!(added.is_ok());
+        }
+        sum
     }
 
     /// How well a released model does on public rows; NaN where the code does not say.

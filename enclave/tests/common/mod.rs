@@ -19,8 +19,8 @@ use cloister_protocol::{
     frames::Offer,
     grant::{Grant, SealedGrant},
     job::{
-        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, PublicSet, Recipients,
-        Schedule, ServerStep,
+        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, Metrics, PublicSet,
+        Recipients, Schedule, ServerStep,
     },
     release::DatasetProof,
     transcript::{Nonce, Transcript, TranscriptId},
@@ -196,6 +196,7 @@ impl Fixture {
             rounds: 3,
             gate: Gate { mode: GateMode::Unit, clip: 1.0, steps: 1024, sigma: 2048 },
             centring: Some(Centring { clip: 2.0, steps: 2048, sigma: 4096 }),
+            metrics: None,
             server: ServerStep {
                 rate: 1.0,
                 momentum: 0.5,
@@ -213,6 +214,12 @@ impl Fixture {
         };
         job.cost = job.charges().total().unwrap().as_pico();
         Self { owned, orchestrator: key(), author, component, code, public, job }
+    }
+
+    /// Asks for metrics, too.
+    pub fn measure(&mut self, sigma: u64) {
+        self.job.metrics = Some(Metrics { loss: 2.0, steps: 1024, sigma });
+        self.job.cost = self.job.charges().total().unwrap().as_pico();
     }
 
     /// Signs the manifest and writes its identifier into the job.

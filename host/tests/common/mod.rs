@@ -119,6 +119,7 @@ pub fn job(code: Id<CodeManifest>, dataset: Id<DatasetManifest>, owner: KeyId) -
         rounds: 3,
         gate: Gate { mode: GateMode::Unit, clip: 1.0, steps: 1024, sigma: 4096 },
         centring: None,
+        metrics: None,
         server: ServerStep { rate: 1.0, momentum: 0.0, average_last: 1, scale: 1.0, clamp: 3.0 },
         schedule: Schedule { first_ms: 100, interval_ms: 100 },
         limits: CallLimits { fuel: 10_000, memory: 1 << 20 },

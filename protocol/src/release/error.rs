@@ -111,6 +111,8 @@ parts! {
     Nonces = "transcript-nonces", "the brokers that the transcript has nonces of";
     /// Whether there is a centring release.
     Centring = "release-centring", "a centring release";
+    /// Whether there is a metrics release.
+    Metrics = "release-metrics", "a metrics release";
     /// Which round it is.
     Round = "release-round", "the round of the release";
     /// The release's place.

@@ -190,6 +190,12 @@ fn check_stage(release: &Release, job: &Job) -> Result<(), ReceiptError> {
         (Stage::Centring, None) => {
             return Err(ReceiptError::mismatch(Part::Centring, "none: the job has none", "one"));
         }
+        (Stage::Metrics, _) => match job.metrics {
+            Some(metrics) => (job.releases() - 1, metrics.gate(job.gate.mode)),
+            None => {
+                return Err(ReceiptError::mismatch(Part::Metrics, "none: the job has none", "one"));
+            }
+        },
         (Stage::Round(round), _) if (1..=job.rounds).contains(&round) => {
             (round - 1 + centring, job.gate)
         }

@@ -3,6 +3,8 @@
 //! A tensor more than these would be a way out past the gate, so a release with one
 //! is refused however well it is signed.
 
+use cloister_privacy::METRICS;
+
 use super::{Output, Release, Stage};
 use crate::{digest::Digest, job::Job, limits};
 
@@ -38,6 +40,10 @@ pub fn expected_outputs(job: &Job, stage: Stage, features: u64, model: u64) -> V
                 outputs.push(vector("loss", "F64", 1));
             }
         }
+        Stage::Metrics => {
+            outputs.push(vector("metrics", "F64", METRICS.len() as u64));
+            outputs.push(vector("noised_sum", "I64", METRICS.len() as u64));
+        }
     }
     // The first release says what the rounds begin from, so that they can be replayed.
     if stage == Stage::Centring || (stage == Stage::Round(1) && job.centring.is_none()) {
@@ -48,11 +54,13 @@ pub fn expected_outputs(job: &Job, stage: Stage, features: u64, model: u64) -> V
 }
 
 /// The length of the model, as a release declares it: of the first model in the centring
-/// release, of the sum in a round's. None if no model has it.
+/// release, of the sum in a round's; 0 in that of metrics, which says none. None if no model
+/// has it.
 pub(super) fn model_length(release: &Release) -> Option<u64> {
     let name = match release.stage {
         Stage::Centring => "first_model",
         Stage::Round(_) => "noised_sum",
+        Stage::Metrics => return Some(0),
     };
     match release.outputs.iter().find(|output| output.name == name)?.shape[..] {
         [length] if (1..=limits::MODEL as u64).contains(&length) => Some(length),

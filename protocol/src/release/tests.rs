@@ -13,8 +13,8 @@ use crate::{
     grant::Grant,
     hpke,
     job::{
-        CallLimits, Centring, GateMode, JobDataset, JobRole, PublicSet, Recipients, Schedule,
-        ServerStep,
+        CallLimits, Centring, GateMode, JobDataset, JobRole, Metrics, PublicSet, Recipients,
+        Schedule, ServerStep,
     },
     transcript::{Nonce, Transcript},
 };
@@ -34,6 +34,7 @@ struct Case {
     public_set: bool,
     /// The datasets are two tables of one population.
     joined: bool,
+    metrics: bool,
     header: Change<HeaderCore>,
     manifest: Change<DatasetManifest>,
     job: Change<Job>,
@@ -99,6 +100,12 @@ const MUTATIONS: &[Mutation] = &[
     ("a grant of less", "grant-cost", "", |c| c.grant = Some(|g| g.cost -= 1)),
 
     ("centring that the job has not", "release-centring", "found one", |c| { c.no_centring = true; c.release = Some(|r| r.stage = Stage::Centring); }),
+    ("metrics that the job has not", "release-metrics", "found one", |c| c.release = Some(|r| r.stage = Stage::Metrics)),
+    ("metrics before the last place", "release-number", "expected 4, found 3", |c| { metrics(c); c.release = Some(|r| r.number = 3); }),
+    ("the rounds' gate in the metrics release", "release-gate", "", |c| { metrics(c); c.release = Some(|r| r.gate.sigma = 20_000); }),
+    ("a mean over fewer in the metrics release", "release-divisor", "", |c| { metrics(c); c.release = Some(|r| r.divisor = 99); }),
+    ("a fifth metric", "release-outputs", "", |c| { metrics(c); c.release = Some(|r| of(r, "metrics").shape = vec![5]); }),
+    ("metrics and a model", "release-outputs", "", |c| { metrics(c); c.release = Some(|r| r.outputs.push(output("model", "F64", &[MODEL]))); }),
     ("round 0", "release-round", "expected 1 to 3, found 0", |c| c.release = Some(|r| r.stage = Stage::Round(0))),
     ("a round after the last", "release-round", "expected 1 to 3, found 4", |c| c.release = Some(|r| r.stage = Stage::Round(4))),
     ("another number", "release-number", "expected 2, found 1", |c| c.release = Some(|r| r.number = 1)),
@@ -146,17 +153,29 @@ fn table(header: &mut HeaderCore) {
     }
 }
 
+/// A job with metrics, and their release.
+fn metrics(case: &mut Case) {
+    (case.metrics, case.stage) = (true, Some(Stage::Metrics));
+}
+
 #[test]
 fn the_cases_that_are_mutated_are_accepted() {
     for no_centring in [false, true] {
         for public_set in [false, true] {
-            for stage in [Stage::Centring, Stage::Round(1), Stage::Round(2), Stage::Round(3)] {
+            let rounds = [1, 2, 3].map(Stage::Round);
+            for stage in [Stage::Centring, Stage::Metrics].into_iter().chain(rounds) {
                 if no_centring && stage == Stage::Centring {
                     continue;
                 }
-                for joined in [false, true] {
+                for (joined, metrics) in
+                    [(false, false), (true, false), (false, true), (true, true)]
+                {
+                    if stage == Stage::Metrics && !metrics {
+                        continue;
+                    }
                     let stage = Some(stage);
-                    let case = Case { stage, no_centring, public_set, joined, ..Case::default() };
+                    let case =
+                        Case { stage, no_centring, public_set, joined, metrics, ..Case::default() };
                     case.check().unwrap();
                 }
             }
@@ -347,6 +366,7 @@ impl Case {
             rounds: 3,
             gate: Gate { mode: GateMode::Unit, clip: 1.0, steps: 1024, sigma: 20_000 },
             centring: (!self.no_centring).then_some(centring),
+            metrics: self.metrics.then_some(Metrics { loss: 1.0, steps: 512, sigma: 10_000 }),
             server: ServerStep {
                 rate: 1.0,
                 momentum: 0.0,
@@ -373,15 +393,17 @@ impl Case {
         let number = match stage {
             Stage::Centring => 0,
             Stage::Round(round) => round - u32::from(self.no_centring),
+            Stage::Metrics => 4 - u32::from(self.no_centring),
         };
         let clip = if stage == Stage::Centring { 8.0 } else { 1.0 };
+        let (steps, sigma) = if stage == Stage::Metrics { (512, 10_000) } else { (1024, 20_000) };
         Release {
             transcript: transcript.id(),
             job: id,
             number,
-            of: 4 - u32::from(self.no_centring),
+            of: 4 - u32::from(self.no_centring) + u32::from(self.metrics),
             stage,
-            gate: Gate { mode: GateMode::Unit, clip, steps: 1024, sigma: 20_000 },
+            gate: Gate { mode: GateMode::Unit, clip, steps, sigma },
             divisor: job.units(),
             cost: 3,
             outputs: expected_outputs(job, stage, self.features(), MODEL),

@@ -6,6 +6,7 @@
 //! does not need.
 
 mod audit;
+mod failures;
 mod membership;
 mod networks;
 mod reading;

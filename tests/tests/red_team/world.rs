@@ -9,9 +9,10 @@ use cloister_enclave::{
 };
 use cloister_protocol::{
     Digest, Id,
-    job::{Gate, GateMode, Job, JobDataset},
+    job::{Gate, GateMode, Job, JobDataset, Metrics},
+    release::Stage,
 };
-use cloister_sandbox::{Settings, Trial, UnitRows, compile};
+use cloister_sandbox::{Outcome, Settings, Trial, UnitRows, compile};
 use cloister_tests::{Programs, orders};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -77,10 +78,52 @@ impl World {
         noise: f64,
         seed: u8,
     ) -> Result<Vec<Vec<f64>>> {
+        let outputs = self.jobs(units, 1, seed, |job| {
+            let (steps, sigma) = (self.steps, noise_steps(noise, self.steps));
+            job.gate = Gate { mode, clip: self.clip, steps, sigma };
+            job.rounds = rounds;
+        })?;
+        outputs.iter().map(|output| sum_of(output, self.steps)).collect()
+    }
+
+    /// The metrics of so many jobs on these units, less one half each, in clip bounds: sums with
+    /// noise as above.
+    pub fn metrics(
+        &self,
+        units: &[UnitRows],
+        jobs: u32,
+        noise: f64,
+        seed: u8,
+    ) -> Result<Vec<Vec<f64>>> {
+        let outputs = self.jobs(units.to_vec(), jobs, seed, |job| {
+            job.rounds = 1;
+            let sigma = noise_steps(noise, STEPS);
+            job.metrics = Some(Metrics { loss: 1.0, steps: STEPS, sigma });
+        })?;
+        let last = outputs.iter().filter(|output| output.stage == Stage::Metrics);
+        last.map(|output| sum_of(output, STEPS)).collect()
+    }
+
+    /// How many of these units the code has no update for, counted.
+    pub fn failures(&self, units: &[UnitRows]) -> Result<usize> {
+        let trial = Trial::new(&compile(&self.component)?, self.settings(&job(Vec::new())?))?;
+        let fails = |unit: &&UnitRows| {
+            trial.examine(&unit.features, &unit.targets).outcome != Outcome::Update
+        };
+        Ok(units.iter().filter(fails).count())
+    }
+
+    /// All releases of so many jobs on these units, one after the other.
+    fn jobs(
+        &self,
+        units: Vec<UnitRows>,
+        jobs: u32,
+        seed: u8,
+        prepare: impl FnOnce(&mut Job),
+    ) -> Result<Vec<rounds::Output>> {
         let mut job = job(vec![orders::nobodys(units.len() as u64)])?;
-        let (steps, sigma) = (self.steps, noise_steps(noise, self.steps));
-        job.gate = Gate { mode, clip: self.clip, steps, sigma };
-        (job.rounds, job.centring) = (rounds, None);
+        job.centring = None;
+        prepare(&mut job);
         (job.server.rate, job.server.scale, job.server.clamp) = (self.rate, 1.0, 1e6);
         (job.limits.fuel, job.limits.memory) = LIMITS;
         let compiled = compile(&self.component)?;
@@ -94,14 +137,12 @@ impl World {
         shape.targets.resize(self.targets as usize, label);
         let plan = Plan::new(&job, shape, model, None)?;
         let (mut rng, mut outputs) = (ChaCha20Rng::from_seed([seed; 32]), Vec::new());
-        let units = Units::from_rows(units);
-        let done = rounds::run(&plan, units, &mut pools, &mut rng, &mut outputs);
-        ensure!(done.is_continue(), "the rounds were ended");
-        let sum = |output: &rounds::Output| {
-            let sum = output.tensors[0].whole().context("no sum")?;
-            Ok(sum.iter().map(|steps| *steps as f64 / self.steps as f64).collect())
-        };
-        outputs.iter().map(sum).collect()
+        for _ in 0..jobs {
+            let units = Units::from_rows(units.clone());
+            let done = rounds::run(&plan, units, &mut pools, &mut rng, &mut outputs);
+            ensure!(done.is_continue(), "the rounds were ended");
+        }
+        Ok(outputs)
     }
 
     /// The plain sum of the same updates, in clip bounds: not clipped, without noise.
@@ -140,6 +181,12 @@ impl World {
 
 /// Fuel and bytes of a call: enough for all of these.
 const LIMITS: (u64, u64) = (100_000_000, 1 << 24);
+
+/// What a release says of its sum, in clip bounds of so many steps.
+fn sum_of(output: &rounds::Output, steps: u64) -> Result<Vec<f64>> {
+    let sum = output.tensors[0].whole().context("no sum")?;
+    Ok(sum.iter().map(|value| *value as f64 / steps as f64).collect())
+}
 
 fn job(datasets: Vec<JobDataset>) -> Result<Job> {
     orders::job_on(Id::new(Digest::of("test", &[])), datasets)

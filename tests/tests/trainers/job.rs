@@ -143,6 +143,7 @@ impl Example {
             sampling: None,
             accounting: Accounting::AllOrders,
             centring: None,
+            metrics: None,
         };
         let sigma = match self.sigma {
             Some(sigma) => sigma,
@@ -166,6 +167,7 @@ impl Example {
             rounds,
             gate: Gate { mode: GateMode::Unit, clip: self.clip, steps, sigma },
             centring: None,
+            metrics: None,
             server: ServerStep { rate, momentum, average_last, scale, clamp },
             schedule: Schedule { first_ms: 100, interval_ms: 100 },
             limits: self.limits,
