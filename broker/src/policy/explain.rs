@@ -67,7 +67,7 @@ fn write(page: &mut String, policy: &Policy) -> fmt::Result {
     writeln!(page, "  {unit}\n")?;
 
     writeln!(page, "What leaves")?;
-    writeln!(page, "  Only sums over all units, with noise that hides any single one.")?;
+    writeln!(page, "  Only sums over many units, with noise that hides any single one.")?;
     let list: Vec<_> = recipients
         .iter()
         .map(|recipients| match recipients {

@@ -4,9 +4,10 @@ use cloister_broker::{
     Ledger, Policy,
     ledger::{Entry, Event, LedgerError, Reservation},
 };
-use cloister_privacy::Zcdp;
+use cloister_privacy::{Accounting, Zcdp};
 use cloister_protocol::Digest;
 
+use super::amount::counted;
 use crate::error::{Context, Error, Result};
 
 /// A ledger at one moment, and what it says of a policy's people.
@@ -22,11 +23,21 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Verifies the log, and adds up what was spent on the policy's people.
+    /// Verifies the log, also that it was kept in the policy's account, and adds up what was spent on the policy's people.
     pub fn read(ledger: &Ledger, policy: &Policy) -> Result<Self> {
         let (entries, head) = ledger.verified().map_err(Error::failed)?;
         let mut spent = Zcdp::ZERO;
+        let now = policy.budget.accounting();
         for (_, _, one) in reservations(&entries, policy) {
+            let then = Accounting::of(one.order);
+            if then != now {
+                return Err(Error::failed(format!(
+                    "the policy counts {}, and what was granted was counted {}: an account \
+                     counts as it did at its first grant; set [budget] order back",
+                    counted(now),
+                    counted(then)
+                )));
+            }
             spent = spent.checked_add(Zcdp::from_pico(one.cost)).doing("what was spent")?;
         }
         let left = policy.budget.total.rho.checked_sub(spent).unwrap_or(Zcdp::ZERO);

@@ -165,6 +165,12 @@ impl Pool {
         self.model_shape
     }
 
+    /// Bytes that wait to be sent to workers: none once a round is over.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.workers.iter().flatten().map(Process::unsent).sum()
+    }
+
     /// How many units each worker answered for in the last round.
     #[must_use]
     pub fn shares(&self) -> &[usize] {

@@ -108,6 +108,8 @@ pub(super) struct Process {
     consumed: usize,
     /// Units sent and not yet answered, in order; the first ones are running.
     pub(super) in_flight: VecDeque<Span>,
+    /// It has the model of this round.
+    pub(super) told: bool,
     /// The units in flight are suspects, and nothing else may be sent.
     pub(super) alone: bool,
     /// When the worker last said something, or was given work while idle.
@@ -136,6 +138,7 @@ impl Process {
             incoming: Vec::new(),
             consumed: 0,
             in_flight: VecDeque::new(),
+            told: false,
             alone: false,
             last_progress: Instant::now(),
         }

@@ -178,8 +178,8 @@ enum Fate {
 
 impl Round<'_> {
     fn run(&mut self, pool: &mut Pool) {
-        for slot in &mut pool.workers {
-            self.greet(slot, &mut pool.launcher);
+        for worker in pool.workers.iter_mut().flatten() {
+            worker.told = false;
         }
         let calls = self.longest.saturating_mul(self.asked.calls);
         let patience = pool.patience + pool.patience_per_unit.saturating_mul(calls);
@@ -200,19 +200,8 @@ impl Round<'_> {
                 let fate = self.serve(worker, patience);
                 if fate != Fate::Alive {
                     self.bury(index, slot, fate);
-                    self.greet(slot, &mut pool.launcher);
                 }
             }
-        }
-    }
-
-    /// Makes sure that a slot has a worker, if one can be started, and sends it the model.
-    fn greet(&self, slot: &mut Option<Process>, launcher: &mut super::Launcher) {
-        if slot.is_none() {
-            *slot = launcher.launch().ok();
-        }
-        if let Some(worker) = slot {
-            worker.outgoing().extend_from_slice(&self.asked.frame);
         }
     }
 
@@ -229,7 +218,7 @@ impl Round<'_> {
             *slot = None;
         }
         if slot.is_none() {
-            self.greet(slot, launcher);
+            *slot = launcher.launch().ok();
         }
         let Some(worker) = slot else { return };
         if idle {
@@ -247,7 +236,13 @@ impl Round<'_> {
         }
     }
 
+    /// Sends units; before the first ones the model. Who gets none of a round is not sent its
+    /// model either: it would wait there, with those of other such rounds, for the next units.
     fn send(&self, worker: &mut Process, span: Span) {
+        if !worker.told {
+            worker.outgoing().extend_from_slice(&self.asked.frame);
+            worker.told = true;
+        }
         let Span { first, count } = span;
         match self.chosen {
             None => push_frame(worker.outgoing(), Kind::Units, &[first, count], &[]),

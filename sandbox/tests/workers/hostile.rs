@@ -219,7 +219,12 @@ pub fn chosen_units_alone_are_summed() {
         let (model, gate) = (pool.init_model().to_vec(), gate(&pool));
         let found = pool.round_of(&chosen, 3, &model, &gate).unwrap();
         assert_eq!(found.values(), expected);
-        assert_eq!(pool.round_of(&[], 3, &model, &gate).unwrap().values(), [0, 0]);
+        for round in 0..5 {
+            assert_eq!(pool.round_of(&[], round, &model, &gate).unwrap().values(), [0, 0]);
+            pool.round_of(&[7], round, &model, &gate).unwrap();
+        }
+        // Nothing waits to be sent to those that had nothing to do.
+        assert_eq!(pool.unsent(), 0);
         let beyond = pool.round_of(&[5, 600], 3, &model, &gate);
         assert!(matches!(beyond, Err(PoolError::TooMuch { found: 601, limit: 600, .. })));
     }

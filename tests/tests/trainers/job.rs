@@ -9,10 +9,13 @@ use cloister_enclave::{
     rounds::{Output, Plan, Pools, run},
     rows::{Shape, Units},
 };
-use cloister_privacy::{Accounting, PlanRequest, Sensitivity};
+use cloister_privacy::{Accounting, BesideRequest, PlanRequest, Release, Sensitivity, Share};
 use cloister_protocol::{
     Digest, Id,
-    job::{CallLimits, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule, ServerStep},
+    job::{
+        CallLimits, Centring, Gate, GateMode, Job, JobDataset, JobRole, Recipients, Schedule,
+        ServerStep,
+    },
 };
 use cloister_sandbox::{Settings, UnitRows, compile, inspect};
 use cloister_tests::Programs;
@@ -34,6 +37,8 @@ pub struct Example {
     pub steps: u64,
     #[serde(default)]
     pub parameters: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub centring: Option<CentringText>,
     pub server: Server,
     pub limits: CallLimits,
     /// The noise in steps, where a test wants less than `epsilon` does.
@@ -55,6 +60,21 @@ pub struct Server {
     #[serde(default = "unscaled")]
     pub scale: f64,
     pub clamp: f64,
+}
+
+/// The release before the rounds.
+#[derive(Clone, Deserialize)]
+pub struct CentringText {
+    pub clip: f64,
+    /// Of the budget, as a fraction.
+    pub share: String,
+}
+
+impl CentringText {
+    fn share(&self) -> Result<Share> {
+        let (numerator, denominator) = self.share.split_once('/').context("no fraction")?;
+        Ok(Share::new(numerator.parse()?, denominator.parse()?)?)
+    }
 }
 
 /// What a job left.
@@ -134,6 +154,7 @@ impl Example {
     fn job(&self, units: u64) -> Result<Job> {
         let (epsilon, delta, rounds, steps) = (self.epsilon, self.delta, self.rounds, self.steps);
         let sensitivity = Sensitivity::Unit;
+        let share = self.centring.as_ref().map(CentringText::share).transpose()?;
         let plan = PlanRequest {
             epsilon,
             delta,
@@ -142,13 +163,17 @@ impl Example {
             sensitivity,
             sampling: None,
             accounting: Accounting::AllOrders,
-            centring: None,
+            centring: share.map(|share| BesideRequest { steps, share }),
             metrics: None,
         };
-        let sigma = match self.sigma {
-            Some(sigma) => sigma,
-            None => plan.solve()?.round.sigma_steps,
-        };
+        let plan = plan.solve()?;
+        let sigma = |planned: Release| self.sigma.unwrap_or(planned.sigma_steps);
+        let centring = self.centring.as_ref().zip(plan.centring);
+        let centring = centring.map(|(text, release)| Centring {
+            clip: text.clip,
+            steps,
+            sigma: sigma(release),
+        });
         let nobody = Digest::of("test", &[]);
         let Server { rate, momentum, average_last, scale, clamp } = self.server;
         let job = Job {
@@ -165,8 +190,8 @@ impl Example {
                 units,
             }],
             rounds,
-            gate: Gate { mode: GateMode::Unit, clip: self.clip, steps, sigma },
-            centring: None,
+            gate: Gate { mode: GateMode::Unit, clip: self.clip, steps, sigma: sigma(plan.round) },
+            centring,
             metrics: None,
             server: ServerStep { rate, momentum, average_last, scale, clamp },
             schedule: Schedule { first_ms: 100, interval_ms: 100 },

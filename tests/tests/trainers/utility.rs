@@ -22,7 +22,8 @@ enum Measure {
 }
 
 /// Trainer, table, its description, and measure.
-const TRAINERS: [(&str, &str, &str, Measure); 5] = [
+const TRAINERS: [(&str, &str, &str, Measure); 6] = [
+    ("logistic", "breast-cancer/patients.csv", "breast-cancer/dataset.toml", Measure::Accuracy),
     ("softmax", "digits/images.csv", "digits/dataset.toml", Measure::Accuracy),
     ("perceptron", "digits/images.csv", "digits/dataset.toml", Measure::Accuracy),
     ("linear", "actg175/patients.csv", "actg175/cd4.toml", Measure::Explained),
@@ -126,7 +127,7 @@ impl Found {
 /// A line for each trainer over epsilon, doubling from step to step, with one deviation of a
 /// split up and down.
 fn svg(all: &[Found]) -> String {
-    const COLOURS: [&str; 5] = ["#1b6ca8", "#b8471b", "#3a7d34", "#7a4fa3", "#8a6d00"];
+    const COLOURS: [&str; 6] = ["#a03060", "#1b6ca8", "#b8471b", "#3a7d34", "#7a4fa3", "#8a6d00"];
     let x = |step: usize| 80.0 + 100.0 * step as f64;
     let y = |value: f64| 400.0 - 360.0 * value;
     let mut text = String::from(

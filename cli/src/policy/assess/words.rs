@@ -203,7 +203,8 @@ pub(super) const RISKS: [&str; 12] = [
      at its fuel were allowed for by estimate, not measured.",
     "**Load.** Heartbeats and answers to status requests come from the same machine as the \
      rounds, and a hypervisor sees which processors are idle. This is a side channel like \
-     those above, worst for code that burns fuel on purpose.",
+     those above, worst for code that burns fuel on purpose. In rounds that sample units it also \
+     shows how many take part, or whether one does, on which what sampling saves rests.",
     "**What a manifest says is public**: the number of rows and units of a dataset, and the \
      size of its file. The most rows that one unit may have is declared, not counted.",
     "**The simulated platform** protects nothing: its root is made on the spot. It exists to \

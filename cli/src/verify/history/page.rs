@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloister_broker::ledger::Event;
-use cloister_privacy::Zcdp;
+use cloister_privacy::{Accounting, Zcdp};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     logs::{Log, shown},
 };
 use crate::{
-    budget::amount::{at_most, words},
+    budget::amount::{at_most, counted, words},
     error::{Context, Result},
     ui::{self, Page, printable},
 };
@@ -29,6 +29,18 @@ struct Total {
     jobs: usize,
     /// Those of which there are receipts.
     seen: usize,
+    /// How the account counts, by its first reservation; the others agree, or the log is denied.
+    accounting: Option<Accounting>,
+}
+
+impl Total {
+    fn accounting(&self) -> Accounting {
+        self.accounting.unwrap_or_default()
+    }
+
+    fn epsilon(&self, delta: f64) -> Result<f64> {
+        self.accounting().epsilon_upper(self.reserved, delta).doing("the total")
+    }
 }
 
 impl History {
@@ -61,9 +73,10 @@ impl History {
             .row("entries", format!("{entries}, unbroken from the first to the head"))
             .row("head", log.log.head);
         for (population, total) in self.totals(log)? {
-            let Total { reserved, again, jobs, seen } = total;
-            let epsilon = at_most(reserved.epsilon_upper(delta).doing("the total")?);
-            let line = words(reserved, &epsilon, delta);
+            let Total { reserved, again, jobs, seen, .. } = total;
+            let counted = counted(total.accounting());
+            let line = words(reserved, &at_most(total.epsilon(delta)?), delta);
+            let line = format!("{line}, counted {counted}");
             page = page
                 .row(format!("spent on {}", printable(population)), line)
                 .row("computed again", format!("rho {again}, of {seen} of {jobs} jobs"));
@@ -76,6 +89,7 @@ impl History {
         let mut totals = BTreeMap::<&str, Total>::new();
         for (entry, one) in reservations(log) {
             let total = totals.entry(&one.population).or_default();
+            total.accounting.get_or_insert(Accounting::of(one.order));
             let add = |to: Zcdp, pico| to.checked_add(Zcdp::from_pico(pico)).doing("the total");
             total.reserved = add(total.reserved, one.cost)?;
             total.jobs += 1;
@@ -112,6 +126,7 @@ impl History {
                         "purpose": one.purpose,
                         "population": one.population,
                         "pico_rho": one.cost,
+                        "order": one.order,
                         "computed_pico_rho": seen.and_then(|seen| seen.cost),
                         "receipts": seen.map_or(0, |seen| seen.receipts),
                     })
@@ -126,7 +141,8 @@ impl History {
         for (population, total) in self.totals(log)? {
             let json = json!({
                 "pico_rho": total.reserved.as_pico(),
-                "epsilon": total.reserved.epsilon_upper(delta).doing("the total")?,
+                "epsilon": total.epsilon(delta)?,
+                "order": total.accounting().order(),
                 "computed_pico_rho": total.again.as_pico(),
                 "jobs": total.jobs,
                 "jobs_computed": total.seen,
