@@ -102,6 +102,12 @@ const CHANGES: &[(&str, Code, Change)] = &[
         (manifest.rows, manifest.units, manifest.max_rows_per_unit) = (1 << 31, 1, 1 << 31);
         f.name_datasets();
     }),
+    ("more numbers than its body holds", Code::DatasetCounts, |f| {
+        let columns = f.owned[0].proof.header.columns.len() as u64 - 1;
+        let manifest = &mut f.owned[0].manifest;
+        manifest.length = 8 * manifest.rows * columns - 1;
+        f.name_datasets();
+    }),
     ("a bound that differs", Code::DatasetSchema, |f| {
         f.owned[1].proof.header.columns[1].upper = Some(11.0);
         f.name_datasets();

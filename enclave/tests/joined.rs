@@ -170,11 +170,12 @@ const CHANGES: &[(&str, Code, Change)] = &[
     ("a unit that fits in each table and not in both", Code::DatasetCounts, |f| {
         let manifest = &mut f.owned[1].manifest;
         (manifest.rows, manifest.max_rows_per_unit) = (2 << 20, 2 << 20);
+        manifest.length = 1 << 30;
         f.name_datasets();
     }),
     ("no time to look for a million units before the first release", Code::ScheduleTooTight, |f| {
         let manifest = &mut f.owned[1].manifest;
-        (manifest.rows, manifest.units) = (1_000_000, 1_000_000);
+        (manifest.rows, manifest.units, manifest.length) = (1_000_000, 1_000_000, 100_000_000);
         f.job.schedule.interval_ms = 60_000;
         f.job.schedule.first_ms = 1000;
         f.name_datasets();

@@ -171,12 +171,20 @@ impl GrantExpectation {
 /// Checks that the grants of one population's tables, each good in its place, are of one
 /// reservation: enclave and auditor count the population once.
 pub fn one_reservation(grants: &[Verified<Grant>]) -> Result<(), GrantError> {
-    let mut heads = grants.iter().map(|grant| grant.value.ledger_head);
-    let Some(expected) = heads.next() else { return Ok(()) };
-    match heads.find(|head| *head != expected) {
-        Some(found) => Err(GrantError::Apart { expected, found }),
-        None => Ok(()),
+    let Some(base) = grants.first() else { return Ok(()) };
+    let Grant { policy, cost, order, ledger_head: expected, .. } = base.value;
+    for Verified { value: other, .. } in grants {
+        if other.ledger_head != expected {
+            return Err(GrantError::Apart { expected, found: other.ledger_head });
+        }
+        if other.policy != policy {
+            return Err(GrantError::Policy);
+        }
+        if (other.cost, other.order) != (cost, order) {
+            return Err(GrantError::Cost { expected: cost, found: other.cost });
+        }
     }
+    Ok(())
 }
 
 impl SealedGrant {
@@ -314,6 +322,12 @@ mod tests {
         assert!(one_reservation(&[with("one", "head")]).is_ok());
         let apart = one_reservation(&[with("one", "head"), with("other", "next")]);
         assert!(matches!(apart, Err(GrantError::Apart { .. })));
+        let mut other = [with("one", "head"), with("other", "head")];
+        other[1].value.policy = Digest::of("other", &[]);
+        assert!(matches!(one_reservation(&other), Err(GrantError::Policy)));
+        let mut other = [with("one", "head"), with("other", "head")];
+        other[1].value.order = Some(Order::new(4).unwrap());
+        assert!(matches!(one_reservation(&other), Err(GrantError::Cost { .. })));
     }
 
     #[test]

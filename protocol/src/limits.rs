@@ -47,7 +47,7 @@ pub const EVIDENCE: usize = 16 * 1024;
 /// A receipt: a release and everything it rests on.
 pub const RECEIPT: usize = 4 * 1024 * 1024;
 
-/// An owner's log of grants, for auditors: twenty thousand of them and more.
+/// An owner's log of grants, for auditors: twenty thousand of them and more, of one table each.
 pub const GRANT_LOG: usize = 16 * 1024 * 1024;
 
 /// A file of released tensors: the largest model twice, and room for its header.

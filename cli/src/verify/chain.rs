@@ -13,6 +13,24 @@ pub enum Coverage {
     Complete,
 }
 
+/// An enclave takes one grant for each dataset, so all receipts of a transcript carry the same.
+/// Releases sign none of them: an owner whose ledger was put back could grant again, and put
+/// that into copies.
+pub fn same_grants(releases: &[Released]) -> Result<(), String> {
+    let grants =
+        |one: &Released| one.checked.grants.iter().map(|grant| grant.id).collect::<Vec<_>>();
+    let Some((first, rest)) = releases.split_first() else { return Ok(()) };
+    match rest.iter().find(|one| grants(one) != grants(first)) {
+        Some(other) => Err(format!(
+            "the receipts {} and {} of one transcript carry different grants: an enclave takes one \
+             for each dataset, so one of them was made afterwards",
+            first.path.display(),
+            other.path.display()
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Sorts releases by number, and drops what is there more than once, as under two names:
 /// what is signed counts, and it is the same.
 pub fn sort(releases: &mut Vec<Released>) {

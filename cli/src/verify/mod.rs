@@ -205,6 +205,7 @@ fn judge(
 ) -> Outcome {
     let mut failures = Vec::new();
     let (verdict, evidence_ms) = evidence::check(&releases, measurements, now, &mut failures);
+    failures.extend(chain::same_grants(&releases).err());
     chain::sort(&mut releases);
     for one in &releases {
         failures.extend(cost::check(one).err());

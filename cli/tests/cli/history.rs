@@ -331,8 +331,35 @@ fn receipts_of_two_logs_are_denied() {
     let (other, _) = SigningKey::generate().unwrap();
     let log = GrantLog::new(other.id(), THEN, &[]).unwrap();
     fs::write(scene.path().join("other"), Signed::sign(&log, &other).unwrap().as_bytes()).unwrap();
-    let said = only(&scene.verify(&["other"]), "grants-diverge");
-    assert!(said.contains("two logs that do not know of each other"), "{said}");
+    let found = scene.verify(&["other"]);
+    assert_eq!(found["history"]["gaps"][0]["code"], "grants-diverge", "{found}");
+    let what = found["history"]["gaps"][0]["what"].as_str().unwrap();
+    assert!(what.contains("two logs that do not know of each other"), "{what}");
+    different_grants(&found);
+}
+
+fn different_grants(found: &Value) {
+    let failures = found["jobs"][0]["failures"].to_string();
+    assert!(failures.contains("carry different grants"), "{found}");
+    assert_eq!(found["accepted"], false);
+}
+
+/// Releases do not sign grants, so a copy of a receipt can carry another; under what name it is
+/// given does not matter.
+#[test]
+fn a_copy_with_another_grant_is_denied_under_any_name() {
+    for name in ["a", "z"] {
+        let scene = Scene::new();
+        let results = scene.path().join("results");
+        for kind in ["receipt", "safetensors"] {
+            let from = results.join(format!("release-000.{kind}"));
+            fs::copy(from, results.join(format!("{name}.{kind}"))).unwrap();
+        }
+        scene.write("log", &scene.entries());
+        assert_eq!(scene.verify(&["log"])["accepted"], true, "the same receipt twice");
+        scene.carry(0, |grant| grant.ledger_head = Digest::of("another log", &[]));
+        different_grants(&scene.verify(&["log"]));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use cloister_protocol::{
     Verified,
-    dataset::{DatasetManifest, Joined},
+    dataset::{DatasetManifest, HeaderCore, Joined},
     job::Job,
     release::DatasetProof,
 };
@@ -13,6 +13,9 @@ use crate::refusal::{Code, Refused};
 /// Bytes for a unit of a table besides its numbers: what it is known by and what finds it,
 /// and what holds its rows, with what an allocation takes, in the table and joined.
 const UNIT_BYTES: u64 = 56 + 2 * (size_of::<UnitRows>() as u64 + 2 * 16);
+
+/// Bytes for a unit of the base in each of its population's tables, while they are joined.
+const PLACE_BYTES: u64 = size_of::<Option<u32>>() as u64;
 
 /// Joins the tables of each population, and compares their columns: with each other's in
 /// a population, with the first one's among populations.
@@ -26,6 +29,9 @@ pub(super) fn join(
         let first = places.start;
         let proofs = proofs[places.clone()].iter().map(|proof| &proof.header);
         let manifests = manifests[places].iter().map(|manifest| &manifest.value);
+        for (header, manifest) in proofs.clone().zip(manifests.clone()) {
+            check_length(header, manifest)?;
+        }
         let joined = Joined::of(proofs.zip(manifests)).map_err(Refused::with(Code::DatasetJoin))?;
         if joined.tables > 1 {
             check_counts(&joined)?;
@@ -58,6 +64,21 @@ pub(super) fn check_counts(joined: &Joined) -> Result<(), Refused> {
     Err(Refused::new(Code::DatasetCounts, why))
 }
 
+/// That the sealed body can hold what its manifest says: eight bytes for each number. A file
+/// whose columns lie on top of each other would take more memory as rows than its length
+/// tells, and so than admission counts.
+fn check_length(header: &HeaderCore, manifest: &DatasetManifest) -> Result<(), Refused> {
+    let DatasetManifest { rows, length, .. } = *manifest;
+    let columns = (header.features().count() + header.targets().count()) as u64;
+    if rows.saturating_mul(columns).saturating_mul(8) <= length {
+        return Ok(());
+    }
+    let why = format!(
+        "{rows} rows of {columns} numbers are more than {length} bytes hold: its owner has to seal it again"
+    );
+    Err(Refused::new(Code::DatasetCounts, why))
+}
+
 /// The most bytes that all datasets take at any time, by their sealed lengths and what is
 /// joined of them: see [`rows`](crate::rows).
 pub(super) fn data_bytes(
@@ -79,7 +100,10 @@ pub(super) fn data_bytes(
     let apart = several().flat_map(|(places, _)| &manifests[places]);
     let apart = sum(&mut apart.map(|manifest| manifest.value.length));
     let handing = (all - apart).saturating_add(rows.saturating_mul(2));
-    // And of each table its units.
+    // And of each table its units, and where each unit of the base is in it.
     let units = sum(&mut joined.iter().map(|one| one.matched.saturating_mul(UNIT_BYTES)));
-    loading.max(joining).max(handing).saturating_add(units)
+    let places = sum(&mut several().map(|(tables, joined)| {
+        joined.units.saturating_mul(tables.len() as u64).saturating_mul(PLACE_BYTES)
+    }));
+    loading.max(joining).max(handing).saturating_add(units).saturating_add(places)
 }

@@ -14,8 +14,8 @@
 //! # Memory
 //!
 //! Beside the tables' rows, the joined ones (4 bytes for each number, allocated exactly),
-//! and for each unit of a table the 32 bytes that it is known by and 24 to find it. A unit's
-//! rows are erased and freed as soon as they are joined; the most that
+//! for each unit of a table the 32 bytes that it is known by and 24 to find it, and for each
+//! unit of the base 8 bytes a table, to say where it is there. A unit's rows are erased and freed as soon as they are joined; the most that
 //! this can take is both.
 
 use std::cmp::Ordering;

@@ -83,4 +83,9 @@ impl History {
     fn holds(&self) -> bool {
         self.gaps.is_empty()
     }
+
+    /// Whether there is a log for each grant, and a receipt for each reservation.
+    fn is_complete(&self) -> bool {
+        self.notes.is_empty()
+    }
 }

@@ -47,7 +47,11 @@ impl History {
     /// For people.
     pub(super) fn page(&self, delta: f64) -> Result<Page> {
         let mut page = if self.holds() {
-            Page::new().good("ACCEPTED  the history: every grant given is in its owner's log")
+            Page::new().good(if self.is_complete() {
+                "ACCEPTED  the history: every grant given is in its owner's log"
+            } else {
+                "ACCEPTED  the history, as far as it was given: what was not is listed below"
+            })
         } else {
             let page = Page::new().bad("DENIED  the history");
             self.gaps.iter().fold(page, |page, gap| page.bad(format!("  {}", gap.words())))
@@ -106,6 +110,7 @@ impl History {
         let logs: Result<Vec<_>> = self.logs.whole().map(|log| self.log_json(log, delta)).collect();
         Ok(json!({
             "holds": self.holds(),
+            "complete": self.is_complete(),
             "logs": logs?,
             "gaps": self.gaps.iter().map(Gap::json).collect::<Vec<_>>(),
             "not_given": self.notes.iter().map(Gap::json).collect::<Vec<_>>(),
