@@ -209,7 +209,9 @@ fn metrics_that_take_longer_than_the_interval_are_refused() {
         }
         admit(&fixture, fixture.offer()).map(drop)
     };
-    let least = |measured| (0..).map(|n| 200 + 10 * n).find(|ms| admitted(measured, *ms).is_ok());
+    let least = |measured| {
+        (0..200).map(|n| 200 + 10 * n).find(|interval| admitted(measured, *interval).is_ok())
+    };
     let (without, with) = (least(false).unwrap(), least(true).unwrap());
     assert!(with > without + 50, "{without} and {with} ms");
     let refused = admitted(true, with - 10).unwrap_err();

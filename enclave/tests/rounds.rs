@@ -180,6 +180,7 @@ fn close(found: [f64; 4], expected: [f64; 4]) {
 }
 
 #[test]
+#[expect(clippy::cast_possible_truncation, reason = "code computes in singles")]
 fn metrics_are_of_the_final_model_on_every_units_own_rows() {
     let mut bench = Bench::new(guests::benign(), workshop());
     bench.fixture.measure(1);

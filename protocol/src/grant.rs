@@ -299,7 +299,7 @@ mod tests {
         let order = Order::new(4).unwrap();
         let cost = expected.charges.charge(Accounting::At(order)).unwrap().as_pico();
         let check = |order, cost| {
-            let grant = Grant { order, cost, ..grant() };
+            let grant = Grant { cost, order, ..grant() };
             expected.check(&Signed::sign(&grant, &broker).unwrap()).map(|_| ())
         };
         assert!(cost < 500_000_000_000);

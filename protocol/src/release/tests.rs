@@ -28,6 +28,7 @@ type Change<T> = Option<fn(&mut T)>;
 
 /// A receipt for two datasets, and what is to be wrong with it.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a job with it or without")]
 struct Case {
     stage: Option<Stage>,
     no_centring: bool,

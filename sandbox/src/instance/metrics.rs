@@ -61,18 +61,16 @@ impl Runner {
         units: &[MappedUnit],
     ) -> Vec<Option<f64>> {
         let norm = |update: &Tensor| gate.norm(&update.pieces());
-        match self.plan(model, rows) {
-            Some(plan) => in_batches(units, plan.most_at_once(), |units| {
+        if let Some(plan) = self.plan(model, rows) {
+            return in_batches(units, plan.most_at_once(), |units| {
                 self.by_plan(&plan, model, round, units).iter().map(norm).collect()
-            }),
-            None => {
-                let alone = |unit| {
-                    let update = self.run_update(model, round, unit, &mut None).ok()?;
-                    (update.shape() == (model.rows, model.columns)).then(|| norm(&update))?
-                };
-                units.iter().map(alone).collect()
-            }
+            });
         }
+        let alone = |unit| {
+            let update = self.run_update(model, round, unit, &mut None).ok()?;
+            (update.shape() == (model.rows, model.columns)).then(|| norm(&update))?
+        };
+        units.iter().map(alone).collect()
     }
 
     /// How well the model does on the rows of each; nothing where the code does not say.
@@ -86,23 +84,20 @@ impl Runner {
             let score = || Score::of(&predictions, unit.targets.get(), targets as usize);
             finite(&predictions).then(score)
         };
-        match self.score_plan(model, rows) {
-            Some(plan) => in_batches(units, plan.most_at_once(), |units| {
-                let predictions: Result<Vec<_>, TensorError> =
+        if let Some(plan) = self.score_plan(model, rows) {
+            return in_batches(units, plan.most_at_once(), |units| {
+                let given: Result<Vec<_>, TensorError> =
                     units.iter().map(|unit| self.score_arguments(model, unit)).collect();
-                let predictions = predictions.and_then(|units| plan.apply(units));
-                let predictions = predictions.unwrap_or_default().into_iter();
-                predictions.zip(units).map(|(found, unit)| score(found, unit)).collect()
-            }),
-            None => {
-                let fuel = self.limits.fuel_per_unit;
-                let alone = |unit: &MappedUnit| {
-                    let found = self.run_score(model, unit.rows, unit.features.clone(), fuel);
-                    score(found.ok()?, unit)
-                };
-                units.iter().map(alone).collect()
-            }
+                let found = given.and_then(|given| plan.apply(given)).unwrap_or_default();
+                found.into_iter().zip(units).map(|(found, unit)| score(found, unit)).collect()
+            });
         }
+        let fuel = self.limits.fuel_per_unit;
+        let alone = |unit: &MappedUnit| {
+            let found = self.run_score(model, unit.rows, unit.features.clone(), fuel);
+            score(found.ok()?, unit)
+        };
+        units.iter().map(alone).collect()
     }
 }
 
