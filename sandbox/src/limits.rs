@@ -61,7 +61,7 @@ pub(crate) const MAX_FRAME_BYTES: usize = 96 << 20;
 pub struct Limits {
     /// Fuel of one unit's update; see [`crate::fuel`].
     pub fuel_per_unit: u64,
-    /// Fuel of `describe`, `init` and `score`, which see public things only.
+    /// Fuel of `describe`, `init` and `score` of public rows, which see public things only.
     pub fuel_public: u64,
     /// Linear memory of one instance, in bytes.
     pub guest_memory_bytes: usize,

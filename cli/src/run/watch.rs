@@ -83,7 +83,14 @@ impl Watch<'_> {
         if status.state == "failed" {
             return Err(refused(&status));
         }
-        let last = last.ok_or_else(|| Error::failed("the job ended without a release"))?;
+        let last = last.ok_or_else(|| Error::failed("the job ended without a model"))?;
+        let of = last.checked.release.value.of;
+        if have != of {
+            return Err(Error::failed(format!(
+                "the host says that the job is done, and has {have} of its {of} releases: all of \
+                 them were paid for; ask its operator for the others"
+            )));
+        }
         self.finish(&last, centring.as_ref(), measured.as_ref(), have, started.elapsed())
     }
 

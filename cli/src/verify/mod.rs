@@ -216,7 +216,10 @@ fn judge(
     let before = failures.len();
     let coverage = chain::check(&releases, &mut failures);
     let replayed = match coverage {
-        Coverage::Single => 0,
+        Coverage::Single => {
+            failures.extend(replay::check_one(&releases[0]).err());
+            0
+        }
         // Without its beginning, a chain cannot be followed.
         _ if failures.len() > before => 0,
         _ => replay::check(&releases).unwrap_or_else(|failure| {

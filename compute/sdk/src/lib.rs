@@ -42,7 +42,7 @@
 //! Tensors live in the runtime; what a trainer holds is a handle, and every
 //! operation is one call of a kernel that charges fuel by its size. A trainer has
 //! no clock, no files, no network and no log. A panic is a trap: that unit then
-//! counts as the zero update, and nobody is told.
+//! counts as the zero update, and nobody is told which it was.
 //!
 //! The crate also compiles for the host, so that editors and `cargo check` work;
 //! its kernels exist only inside the runtime.
