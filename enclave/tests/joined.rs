@@ -193,8 +193,8 @@ fn each_impossible_join_has_its_own_code() {
     }
 }
 
-/// By their lengths these tables are small; a row of each of many units beside each of a
-/// unit's many is not.
+/// By their lengths these tables fit; a row of each of many units beside each of a unit's many,
+/// held twice, does not.
 #[test]
 fn joined_rows_are_counted_as_memory() {
     let workshop = Workshop::new(2, 2 << 30, || {
@@ -204,15 +204,28 @@ fn joined_rows_are_counted_as_memory() {
     });
     let admit_with = |rows: u64| {
         let mut fixture = fixture();
-        let [clinic, laboratory, _] = &mut fixture.owned[..] else { panic!("three tables") };
+        (fixture.public, fixture.job.public_set) = (Vec::new(), None);
+        let [clinic, laboratory, wide] = &mut fixture.owned[..] else { panic!("three tables") };
+        for table in [&mut *clinic, wide] {
+            let size = table.proof.header.columns[1].clone();
+            let more = (0..4).map(|n| Column { name: format!("size {n}"), ..size.clone() });
+            table.proof.header.columns.splice(2..2, more);
+        }
         (clinic.manifest.rows, clinic.manifest.units) = (200_000, 200_000);
         let manifest = &mut laboratory.manifest;
         (manifest.rows, manifest.units, manifest.max_rows_per_unit) = (rows, 100_000, 1000);
         let day = 24 * 60 * 60 * 1000;
         (fixture.job.schedule.first_ms, fixture.job.schedule.interval_ms) = (day, day);
+        for owned in &mut fixture.owned {
+            let columns = owned.proof.header.columns.len() as u64 - 1;
+            owned.manifest.length = owned.manifest.length.max(8 * columns * owned.manifest.rows);
+            owned.manifest.header = owned.proof.header.digest();
+        }
         fixture.name_datasets();
         admit_by(&fixture, &workshop).map(drop).map_err(|refused| refused.code)
     };
     assert_eq!(admit_with(100_000), Ok(()));
-    assert_eq!(admit_with(100_000_000), Err(Code::Memory));
+    // 480 MB while it loads, for which there is room; 1120 MB while workers are handed it.
+    assert_eq!(admit_with(20_000_000), Err(Code::Memory));
+    assert_eq!(admit_with(10_000_000), Ok(()));
 }

@@ -40,8 +40,9 @@ impl Zcdp {
         Ok(epsilon_upper(self, log_inverse_delta))
     }
 
-    /// What a Gaussian mechanism of this cost truly has at `delta`, rounded down: an account
-    /// cannot claim less, whatever its bound. With [`epsilon_upper`](Self::epsilon_upper) it
+    /// What a Gaussian mechanism of exactly this cost truly has at `delta`, rounded down: an
+    /// account cannot claim less, whatever its bound. (Costs are rounded up, by less than a
+    /// pico-rho a release; who wants a bound from below takes that off before.) With [`epsilon_upper`](Self::epsilon_upper) it
     /// brackets the loss of jobs whose rounds have all units: releases with Gaussian noise
     /// compose to one. It is that of the continuous Gaussian, from which the discrete one of the
     /// same sigma differs by less than anybody can measure.

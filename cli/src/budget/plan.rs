@@ -256,7 +256,12 @@ impl Scene {
                 None
             };
             let lower = match self.rounds.sampling {
-                None => Some(cost.epsilon_lower(self.delta).doing("the cost")?),
+                None => {
+                    // Each release's cost was rounded up.
+                    let exactly = cost.checked_sub(Zcdp::from_pico(self.rounds.count.into()));
+                    let lower = exactly.unwrap_or(Zcdp::ZERO).epsilon_lower(self.delta);
+                    Some(lower.doing("the cost")?)
+                }
                 Some(_) => None,
             };
             Ok(Row { sigma, cost, epsilon: self.epsilon(cost)?, lower, is, refused })

@@ -1,6 +1,6 @@
 //! What a release cost, computed again from what its gate did.
 
-use cloister_privacy::{Accounting, Error};
+use cloister_privacy::{Accounting, Error, Zcdp};
 use cloister_protocol::release::CheckedReceipt;
 
 use super::read::Released;
@@ -41,7 +41,9 @@ pub fn epsilon_lower(checked: &CheckedReceipt, delta: f64) -> Result<Option<f64>
     if job.gate.release().sampling.is_some() {
         return Ok(None);
     }
-    job.charges().total()?.epsilon_lower(delta).map(Some)
+    // Each release's cost was rounded up.
+    let exactly = job.charges().total()?.checked_sub(Zcdp::from_pico(job.releases().into()));
+    exactly.unwrap_or(Zcdp::ZERO).epsilon_lower(delta).map(Some)
 }
 
 /// The epsilon of the first so many releases of a job.

@@ -98,6 +98,22 @@ const SHOW: [&str; 4] = ["budget", "show", "--home", "a"];
 const HISTORY: [&str; 4] = ["budget", "history", "--home", "a"];
 const PLAN: [&str; 4] = ["budget", "plan", "--home", "a"];
 
+/// An amount of one account says nothing in another.
+#[test]
+fn an_account_that_counts_otherwise_now_is_not_shown() {
+    let folder = signed();
+    grant(folder.path(), &mut ledger(folder.path()), 1, orchestrator(folder.path()));
+    let path = folder.path().join("a/policy.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replacen("\nversion = ", "\nversion = 9", 1);
+    fs::write(&path, text.replace("[budget]\n", "[budget]\norder = 20\n")).unwrap();
+    works(folder.path(), &["policy", "sign", "--home", "a"]);
+    for command in [&SHOW[..], &PLAN] {
+        let (code, error) = fails(folder.path(), command);
+        assert!(code == 1 && error.contains("set [budget] order back"), "{error}");
+    }
+}
+
 #[test]
 fn what_is_spent_and_left_makes_the_total_in_rho() {
     let folder = signed();

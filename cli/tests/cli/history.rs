@@ -313,6 +313,28 @@ fn an_entry_that_is_not_the_reservation_is_denied() {
 }
 
 #[test]
+fn what_was_counted_at_one_order_is_converted_there() {
+    let scene = Scene::new();
+    let order = cloister_privacy::Order::new(20).unwrap();
+    let one = Reservation { order: Some(order), ..scene.reservation() };
+    let (cost, population) = (cloister_privacy::Zcdp::from_pico(one.cost), one.population.clone());
+    let entries = [policy(1, THEN - 100), reserved(2, THEN + 1, one)];
+    let head = scene.head(&entries);
+    for number in 0..3 {
+        scene.carry(number, |grant| (grant.ledger_head, grant.order) = (head, Some(order)));
+    }
+    scene.write("log", &entries);
+    let found = scene.verify(&["log"]);
+    assert_eq!(found["accepted"], true, "{found}");
+    let total = &found["history"]["logs"][0]["populations"][&population];
+    let at = cloister_privacy::Accounting::At(order).epsilon_upper(cost, 1e-5).unwrap();
+    assert!((total["epsilon"].as_f64().unwrap() - at).abs() < 1e-12, "{total}");
+    assert_eq!(total["order"], 20);
+    assert!(at > cost.epsilon_upper(1e-5).unwrap());
+    assert_eq!(found["history"]["complete"], true);
+}
+
+#[test]
 fn a_reservation_that_costs_less_than_its_job_is_denied() {
     let scene = Scene::new();
     let one = scene.reservation();

@@ -113,6 +113,11 @@ fn metrics_are_computed_again_and_shown_with_their_noise() {
     assert!((job["metrics"]["values"]["clipped"].as_f64().unwrap() - 0.3).abs() < 1e-12);
     denied(&Tampering { metrics: true, ..measured() }, "\"metrics\" does not follow");
     denied(&Tampering { job_cost: true, ..measured() }, "its gates cost");
+    // Metrics follow from their own sum, so they are computed again from one release, too.
+    let altered = Chain::make(&Tampering { metrics: true, ..measured() });
+    let one = ["verify", "results/release-003.receipt", "--trust", "measurements.toml", "--json"];
+    let ran = run(altered.path(), &one);
+    assert!(ran.code == 1 && ran.out.contains("does not follow"), "{}", ran.out);
 }
 
 #[test]
