@@ -55,8 +55,14 @@ fn a_ledger_from_an_old_copy_is_found_by_releases() -> Result<()> {
     export(&world, "north", "old")?;
     denied(audit(&world, &["results"], &["old", "south"]), &["grant-missing"])?;
 
-    // It grants again what it had granted: now there are two logs.
+    // It was shown what it has forgotten, and grants nothing until that is back.
     world.start()?;
+    let run = || world.run(&root.join("job.toml"), &root.join("refused"));
+    ensure!(output(&mut run()?).is_err(), "it grants again what it had granted");
+    ensure!(fs::read_to_string(home.join("ledger.witness"))?.lines().count() == 1);
+
+    // An owner that takes that away has two logs.
+    fs::remove_file(home.join("ledger.witness"))?;
     output(&mut world.run(&root.join("job.toml"), &root.join("again"))?)?;
     export(&world, "north", "north-again")?;
     export(&world, "south", "south-again")?;

@@ -15,7 +15,7 @@ use serde_bytes::ByteArray;
 use super::{
     Ledger, LedgerError,
     chain::{self, Event, Reservation},
-    stored,
+    stored, witness,
 };
 use crate::appraise::{Appraised, Denial, Rule};
 
@@ -79,6 +79,7 @@ impl Ledger {
             return Ok(response);
         }
         chain::require_time(&transaction, *now)?;
+        witness::check(&transaction, &self.path)?;
         require_newest(&transaction, appraised)?;
         // 1. The nonce leaves the open ones. If it is not there, another transcript or
         //    another process was faster.

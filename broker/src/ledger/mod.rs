@@ -8,7 +8,8 @@
 //! The log is the only record of what was spent: a population's total is the sum over
 //! its entries, and [`Ledger::verify_chain`] finds an altered one. A lost or older part of
 //! it is found by `ledger.head` beside it. Everything restored together from a backup
-//! takes a head kept elsewhere, and every release carries one.
+//! takes a head kept elsewhere, and every release carries one: once it was shown a release
+//! that it has forgotten, a ledger grants nothing (`ledger.witness`).
 
 mod chain;
 mod export;
@@ -16,6 +17,7 @@ mod grants;
 mod head;
 mod nonces;
 mod schema;
+mod witness;
 
 use std::path::{Path, PathBuf};
 

@@ -75,6 +75,9 @@ pub(super) fn history(asked: &History) -> Result<Report> {
         .then(|| Against::check(&log.entries, account.owner.home.id(), results))
         .transpose()?;
     if let Some(against) = &against {
+        if !against.forgotten().is_empty() {
+            account.ledger.witness(against.forgotten()).map_err(Error::failed)?;
+        }
         page = page.append(against.page());
     }
     // A log that is not whole is nothing to sign.

@@ -22,6 +22,8 @@ pub(super) struct Against {
     seen: Vec<(u64, usize)>,
     /// Reservations of which no receipt was given.
     unseen: Vec<u64>,
+    /// Entries that grants in receipts name, and the log does not have.
+    forgotten: Vec<Digest>,
     /// What does not fit, in sentences.
     gaps: Vec<String>,
 }
@@ -38,6 +40,7 @@ impl Against {
         let mut gaps: Vec<_> =
             damaged.iter().map(|one| format!("{}: {}", one.path.display(), one.why)).collect();
         let mut seen = BTreeMap::<u64, usize>::new();
+        let mut forgotten = Vec::new();
         for one in &releases {
             // Grants of one population's tables are of one reservation, which counts once.
             let mut carried = BTreeSet::new();
@@ -47,6 +50,7 @@ impl Against {
                 let named = entries.iter().find(|(_, digest)| *digest == grant.ledger_head);
                 let Some((entry, _)) = named else {
                     gaps.push(missing(&one.path, &grant.ledger_head));
+                    forgotten.push(grant.ledger_head);
                     continue;
                 };
                 let fits = matches!(&entry.event, Event::Reserved(reserved)
@@ -73,7 +77,13 @@ impl Against {
             entries.iter().filter(|(entry, _)| matches!(entry.event, Event::Reserved(_)));
         let unseen = reserved.map(|(entry, _)| entry.seq).filter(|seq| !seen.contains_key(seq));
         let unseen = unseen.collect();
-        Ok(Self { receipts: releases.len(), seen: seen.into_iter().collect(), unseen, gaps })
+        let (receipts, seen) = (releases.len(), seen.into_iter().collect());
+        Ok(Self { receipts, seen, unseen, forgotten, gaps })
+    }
+
+    /// Entries that the log has had, by what this owner's own broker signed, and has no more.
+    pub(super) fn forgotten(&self) -> &[Digest] {
+        &self.forgotten
     }
 
     /// Whether nothing is missing from the log.
@@ -82,7 +92,7 @@ impl Against {
     }
 
     pub(super) fn page(&self) -> Page {
-        let Self { receipts, seen, unseen, gaps } = self;
+        let Self { receipts, seen, unseen, forgotten, gaps } = self;
         let numbers = |seqs: &[u64]| {
             let words: Vec<_> = seqs.iter().map(ToString::to_string).collect();
             words.join(", ")
@@ -94,6 +104,12 @@ impl Against {
         }
         for gap in gaps {
             page = page.bad(gap);
+        }
+        if !forgotten.is_empty() {
+            page = page.loud(
+                "The broker grants nothing until a copy of the ledger is back that has these \
+                 entries: see ledger.witness.",
+            );
         }
         if !with.is_empty() {
             page = page.row("with a release", format!("entries {}", numbers(&with)));

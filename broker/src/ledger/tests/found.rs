@@ -4,6 +4,37 @@ use std::fs;
 
 use super::*;
 
+/// Put back whole from an old copy a ledger is complete in itself; shown what it has forgotten it
+/// grants nothing, until a copy is back that has it.
+#[test]
+fn a_ledger_that_was_shown_what_it_forgot_grants_nothing() {
+    let (bench, ledger) = Bench::with_grants(2);
+    let newest = ledger.head().unwrap();
+    let (old, mut before) = Bench::with_grants(1);
+    before.witness(&[before.head().unwrap()]).unwrap();
+    issue(&mut before, 2).unwrap();
+    let next = old.appraised(2, 99 * COST);
+    // Of an entry that it has nothing follows.
+    before.witness(&[]).unwrap();
+    let mut forgetful = old.open();
+    forgetful.witness(&[newest]).unwrap();
+    for _ in 0..2 {
+        let refused = old.grant(&mut old.open(), &next);
+        assert!(matches!(refused, Err(LedgerError::RolledBack { .. })), "{refused:?}");
+    }
+    assert_eq!(old.open().spent("patients").unwrap(), COST);
+    // The ledger that has the entry goes on with the same file beside it.
+    let mut ledger = ledger;
+    ledger.witness(&[newest]).unwrap();
+    issue(&mut ledger, 3).unwrap();
+    bench.grant(&mut ledger, &bench.appraised(3, 99 * COST)).unwrap();
+    // A file that cannot be read refuses, too.
+    fs::write(old.path().with_extension("witness"), "nothing\n").unwrap();
+    assert!(matches!(old.grant(&mut old.open(), &next), Err(LedgerError::RolledBack { .. })));
+    fs::remove_file(old.path().with_extension("witness")).unwrap();
+    old.grant(&mut old.open(), &next).unwrap();
+}
+
 #[test]
 fn every_alteration_of_the_log_is_found() {
     let altered = |sql: &str| {

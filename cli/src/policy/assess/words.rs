@@ -192,7 +192,8 @@ pub(super) const RISKS: [&str; 12] = [
     "**A broker restored from an old backup** may serve an older ledger. A lost or older part \
      of it is refused (`ledger.head` beside it says how far the log had come); a whole home \
      put back is not. The log is hash-chained and each grant carries its head, so a release \
-     proves the rollback afterwards; freezing such a broker beforehand is not built yet.",
+     proves the rollback: once it is shown one that it has forgotten, the broker grants nothing \
+     until a copy is back that has it. Before that it cannot know.",
     "**Lateness.** Releases leave at fixed times as long as the machine keeps up with the \
      fuel that admission allowed for. A host that starves the enclave makes a release late, \
      and code that signals through its run time can decide by how much. The interval then \
