@@ -16,7 +16,7 @@ fn a_ledger_that_was_shown_what_it_forgot_grants_nothing() {
     let next = old.appraised(2, 99 * COST);
     // Of an entry that it has nothing follows.
     before.witness(&[]).unwrap();
-    let mut forgetful = old.open();
+    let forgetful = old.open();
     forgetful.witness(&[newest]).unwrap();
     for _ in 0..2 {
         let refused = old.grant(&mut old.open(), &next);
