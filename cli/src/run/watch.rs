@@ -84,13 +84,7 @@ impl Watch<'_> {
             return Err(refused(&status));
         }
         let last = last.ok_or_else(|| Error::failed("the job ended without a model"))?;
-        let of = last.checked.release.value.of;
-        if have != of {
-            return Err(Error::failed(format!(
-                "the host says that the job is done, and has {have} of its {of} releases: all of \
-                 them were paid for; ask its operator for the others"
-            )));
-        }
+        all_came(have, last.checked.release.value.of)?;
         self.finish(&last, centring.as_ref(), measured.as_ref(), have, started.elapsed())
     }
 
@@ -185,5 +179,31 @@ fn refused(status: &JobStatus) -> Error {
             Error::failed(format!("the job failed: {message} ({})", ui::printable(&refusal.code)))
         }
         None => Error::failed("the job failed, and the host does not say why"),
+    }
+}
+
+/// A host that says that a job is done has all its releases: all were paid for, and what the
+/// last one says is not to be left out.
+fn all_came(have: u32, of: u32) -> Result<()> {
+    if have == of {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "the host says that the job is done, and has {have} of its {of} releases: all of them were \
+         paid for; ask its operator for the others"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_withholds_a_release_is_not_believed() {
+        assert!(all_came(26, 26).is_ok());
+        for have in [0, 25, 27] {
+            let error = all_came(have, 26).unwrap_err().to_string();
+            assert!(error.contains(&format!("has {have} of its 26 releases")), "{error}");
+        }
     }
 }
