@@ -26,6 +26,9 @@ pub enum Bench {
         /// How many splits, each with noise of its own
         #[arg(long, default_value_t = 20)]
         seeds: u8,
+        /// One trainer alone
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
     },
     /// Our verifier beside others: time and allocations for one piece of evidence
     ///
@@ -54,7 +57,7 @@ impl Bench {
     pub fn run(self) -> Result<()> {
         match self {
             Self::Utility { splits } => utility(splits),
-            Self::Trainers { seeds } => trainers(seeds),
+            Self::Trainers { seeds, only } => trainers(seeds, only.as_deref()),
             Self::Attestation => attestation(),
             Self::Compute { runs } => compute(runs),
             Self::Privacy { runs } => privacy(runs),
@@ -79,10 +82,11 @@ fn utility(splits: u64) -> Result<()> {
 }
 
 /// Runs a test of the trainers that is left out otherwise: it has their jobs and tables.
-fn trainers(seeds: u8) -> Result<()> {
+fn trainers(seeds: u8, only: Option<&str>) -> Result<()> {
     ensure!((1..=200).contains(&seeds), "--seeds {seeds}: ask for 1 to 200");
     println!("guests are compiled by {}", guest::ensure()?.describe());
-    let report = crate::target_dir().join("bench/trainers.json");
+    let name = only.map_or_else(|| "trainers".to_owned(), |only| format!("trainers-{only}"));
+    let report = crate::target_dir().join(format!("bench/{name}.json"));
     crate::make_parent(&report)?;
     command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
     let mut test = command::cargo();
@@ -90,6 +94,7 @@ fn trainers(seeds: u8) -> Result<()> {
     test.args(["by_epsilon", "--ignored", "--nocapture"]);
     test.env("CLOISTER_GUEST_TARGET", crate::guests_dir());
     test.env("CLOISTER_UTILITY", &report).env("CLOISTER_SEEDS", seeds.to_string());
+    test.env("CLOISTER_ONLY", only.unwrap_or_default());
     command::run(&mut test)?;
     println!("written to {0}, and a plot beside it", report.display());
     Ok(())

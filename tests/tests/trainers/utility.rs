@@ -2,7 +2,7 @@
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cloister_sandbox::UnitRows;
 use serde::Serialize;
 
@@ -45,15 +45,20 @@ struct Found {
     values: Vec<f64>,
 }
 
-/// Takes a quarter of an hour, so it is run by name: with `CLOISTER_UTILITY`, where the report
-/// and the plot go, and `CLOISTER_SEEDS`, how many splits.
+/// Takes half an hour, so it is run by name: with `CLOISTER_UTILITY`, where the report and the
+/// plot go, `CLOISTER_SEEDS`, how many splits, and `CLOISTER_ONLY`, one trainer, or nothing.
 #[test]
 #[ignore = "a measurement; `cargo xtask bench trainers` runs it"]
 fn by_epsilon() -> Result<()> {
     let to = env::var_os("CLOISTER_UTILITY").context("CLOISTER_UTILITY is not set")?;
     let seeds: u8 = env::var("CLOISTER_SEEDS").context("CLOISTER_SEEDS is not set")?.parse()?;
+    let only = env::var("CLOISTER_ONLY").unwrap_or_default();
+    ensure!(only.is_empty() || TRAINERS.iter().any(|one| one.0 == only), "no trainer {only}");
     let mut all = Vec::new();
     for (trainer, table, description, measure) in TRAINERS {
+        if !only.is_empty() && trainer != only {
+            continue;
+        }
         let Some(component) = component(trainer)? else { return Ok(()) };
         let table = Table::read(table, description)?;
         for epsilon in EPSILONS {
