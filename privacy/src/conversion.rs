@@ -41,10 +41,8 @@ impl Zcdp {
     }
 
     /// What a Gaussian mechanism of exactly this cost truly has at `delta`, rounded down: an
-    /// account cannot claim less, whatever its bound. (Costs are rounded up, by less than a
-    /// pico-rho a release; who wants a bound from below takes that off before.) With [`epsilon_upper`](Self::epsilon_upper) it
-    /// brackets the loss of jobs whose rounds have all units: releases with Gaussian noise
-    /// compose to one. It is that of the continuous Gaussian, from which the discrete one of the
+    /// account cannot claim less, whatever its bound. Costs are rounded up; for a job's see
+    /// [`JobCost::epsilon_lower`](crate::JobCost::epsilon_lower). It is that of the continuous Gaussian, from which the discrete one of the
     /// same sigma differs by less than anybody can measure.
     ///
     /// Balle and Wang 2018 (arXiv 1805.06530, theorem 8).
@@ -90,9 +88,7 @@ impl Zcdp {
     /// [`Error::CostOverflow`] when the budget does not fit (epsilon above about
     /// 18 million).
     pub fn budget_for(epsilon: f64, delta: f64) -> Result<Self, Error> {
-        if !(epsilon.is_finite() && epsilon > 0.0) {
-            return Err(Error::EpsilonOutOfRange { found: epsilon });
-        }
+        require_positive(epsilon)?;
         let log_inverse_delta = log_inverse(delta)?;
         largest(epsilon, |rho| epsilon_upper(rho, log_inverse_delta))
     }
@@ -105,13 +101,19 @@ pub(crate) fn epsilon_upper_at(amount: Zcdp, delta: f64, order: Order) -> Result
 
 /// [`Zcdp::budget_for`] in amounts that bound the divergence of one order alone.
 pub(crate) fn budget_at(epsilon: f64, delta: f64, order: Order) -> Result<Zcdp, Error> {
-    if !(epsilon.is_finite() && epsilon > 0.0) {
-        return Err(Error::EpsilonOutOfRange { found: epsilon });
-    }
+    require_positive(epsilon)?;
     let (log_inverse_delta, x) = (log_inverse(delta)?, f64::from(order.get() - 1));
     match largest(epsilon, |amount| at(amount, log_inverse_delta, x))? {
         Zcdp::ZERO => Err(Error::OrderTooSmall { order: order.get(), epsilon }),
         budget => Ok(budget),
+    }
+}
+
+fn require_positive(epsilon: f64) -> Result<(), Error> {
+    if epsilon.is_finite() && epsilon > 0.0 {
+        Ok(())
+    } else {
+        Err(Error::EpsilonOutOfRange { found: epsilon })
     }
 }
 

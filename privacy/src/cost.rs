@@ -77,6 +77,23 @@ impl JobCost {
         self.charge(Accounting::AllOrders)
     }
 
+    /// What no account could claim less than for all releases together, at `delta`: with an
+    /// upper epsilon it brackets the loss, for releases with Gaussian noise compose to one.
+    /// Nothing where units are sampled, for which nobody has a bound from below.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Zcdp::of_gaussian`] and [`Zcdp::epsilon_lower`].
+    pub fn epsilon_lower(&self, delta: f64) -> Result<Option<f64>, Error> {
+        if self.0.iter().any(|(_, release)| release.sampling.is_some()) {
+            return Ok(None);
+        }
+        // Each release's cost was rounded up, by less than a pico-rho.
+        let releases = self.0.iter().map(|(count, _)| u64::from(*count)).sum();
+        let exactly = self.total()?.checked_sub(Zcdp::from_pico(releases));
+        exactly.unwrap_or(Zcdp::ZERO).epsilon_lower(delta).map(Some)
+    }
+
     /// The total as a ledger of this account charges it.
     ///
     /// # Errors

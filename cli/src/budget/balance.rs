@@ -23,7 +23,8 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Verifies the log, also that it was kept in the policy's account, and adds up what was spent on the policy's people.
+    /// Verifies the log, also that it was kept in the policy's account, and adds up what was
+    /// spent on the policy's people.
     pub fn read(ledger: &Ledger, policy: &Policy) -> Result<Self> {
         let (entries, head) = ledger.verified().map_err(Error::failed)?;
         let mut spent = Zcdp::ZERO;

@@ -26,9 +26,14 @@ impl Rounds {
 
     /// What the job costs with noise of `sigma` steps, as the ledger charges it.
     pub(super) fn cost(self, sigma: u64) -> Result<Zcdp, Error> {
-        let Self { count, sensitivity, sampling, accounting } = self;
+        self.charges(sigma).charge(self.accounting)
+    }
+
+    /// What it releases with such noise.
+    pub(super) fn charges(self, sigma: u64) -> JobCost {
+        let Self { count, sensitivity, sampling, accounting: _ } = self;
         let round = Release { sensitivity, steps: STEPS, sigma_steps: sigma, sampling };
-        JobCost::new([(count, round)]).charge(accounting)
+        JobCost::new([(count, round)])
     }
 
     /// The least noise, in steps, with which the job costs at most `budget`; `None` when

@@ -255,15 +255,7 @@ impl Scene {
             } else {
                 None
             };
-            let lower = match self.rounds.sampling {
-                None => {
-                    // Each release's cost was rounded up.
-                    let exactly = cost.checked_sub(Zcdp::from_pico(self.rounds.count.into()));
-                    let lower = exactly.unwrap_or(Zcdp::ZERO).epsilon_lower(self.delta);
-                    Some(lower.doing("the cost")?)
-                }
-                Some(_) => None,
-            };
+            let lower = self.rounds.charges(sigma).epsilon_lower(self.delta).doing("the cost")?;
             Ok(Row { sigma, cost, epsilon: self.epsilon(cost)?, lower, is, refused })
         };
         noises.into_iter().map(row).collect()

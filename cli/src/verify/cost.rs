@@ -1,6 +1,6 @@
 //! What a release cost, computed again from what its gate did.
 
-use cloister_privacy::{Accounting, Error, Zcdp};
+use cloister_privacy::{Accounting, Error};
 use cloister_protocol::release::CheckedReceipt;
 
 use super::read::Released;
@@ -32,18 +32,6 @@ pub fn accounting(checked: &CheckedReceipt) -> Accounting {
     let mut accounts = checked.grants.iter().map(|grant| Accounting::of(grant.value.order));
     let first = accounts.next().unwrap_or_default();
     if accounts.all(|other| other == first) { first } else { Accounting::AllOrders }
-}
-
-/// What no account could claim less than for the whole job; nothing where units were sampled,
-/// for which nobody has a bound from below.
-pub fn epsilon_lower(checked: &CheckedReceipt, delta: f64) -> Result<Option<f64>, Error> {
-    let job = &checked.job.value;
-    if job.gate.release().sampling.is_some() {
-        return Ok(None);
-    }
-    // Each release's cost was rounded up.
-    let exactly = job.charges().total()?.checked_sub(Zcdp::from_pico(job.releases().into()));
-    exactly.unwrap_or(Zcdp::ZERO).epsilon_lower(delta).map(Some)
 }
 
 /// The epsilon of the first so many releases of a job.

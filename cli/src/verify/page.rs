@@ -268,7 +268,7 @@ fn epsilon(outcome: &Outcome, delta: f64) -> Result<f64> {
 }
 
 fn lower(outcome: &Outcome, delta: f64) -> Result<Option<f64>> {
-    cost::epsilon_lower(&outcome.releases[0].checked, delta).doing("the job's cost")
+    outcome.releases[0].checked.job.value.charges().epsilon_lower(delta).doing("the job's cost")
 }
 
 /// The job's metrics, if their release is there.
